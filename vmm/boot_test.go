@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vmm
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/u-root/u-root/pkg/cpio"
+)
+
+// The tests of this file boot real guests. They need a usable /dev/kvm and, in
+// VIRTBINDER_TEST_KERNELS, guest kernels (paths, separated by colons); the lab
+// gives them both. The guest's init is this test program itself.
+
+const kernelsVar = "VIRTBINDER_TEST_KERNELS"
+
+func TestMain(m *testing.M) {
+	if os.Getpid() == 1 {
+		guestInit()
+	}
+	os.Exit(m.Run())
+}
+
+// guestInit is PID 1 of the test guests: it does what the command line's
+// "test=" says.
+func guestInit() {
+	for dir, kind := range map[string]string{"/proc": "proc", "/sys": "sysfs", "/dev": "devtmpfs"} {
+		_ = os.MkdirAll(dir, 0o755)
+		_ = syscall.Mount(kind, dir, kind, 0, "")
+	}
+	con, err := os.OpenFile("/dev/ttyS0", os.O_RDWR, 0)
+	if err != nil {
+		con = os.Stdout
+	}
+	cmdline, _ := os.ReadFile("/proc/cmdline")
+	_, what, _ := strings.Cut(string(cmdline), "test=")
+	what, _, _ = strings.Cut(strings.TrimSpace(what), " ")
+	fmt.Fprintf(con, "init: up, test %s\n", what)
+	guestTest(con, what)
+	fmt.Fprintln(con, "init: nothing more to do")
+	select {}
+}
+
+func guestTest(con *os.File, what string) {
+	switch what {
+	case "poweroff":
+		_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
+	case "reboot":
+		_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_RESTART)
+	case "panic":
+		_ = os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
+	case "report":
+		guestReport(con)
+		_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
+	case "echo":
+		fmt.Fprintln(con, "init: say something")
+		line, err := bufio.NewReader(con).ReadString('\n')
+		fmt.Fprintf(con, "init: heard %q %v\n", strings.TrimSpace(line), err)
+		_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
+	case "flood":
+		w := bufio.NewWriter(con)
+		for i := range floodLines {
+			fmt.Fprintf(w, "flood %04d %s\n", i, floodText)
+		}
+		w.Flush()
+		_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
+	}
+}
+
+const (
+	floodLines = 200
+	floodText  = "the quick brown fox jumps over the lazy dog"
+)
+
+// guestReport prints what the kernel made of the machine.
+func guestReport(con io.Writer) {
+	fmt.Fprintf(con, "report: cpus %d\n", runtime.NumCPU())
+	for _, f := range []string{
+		"/sys/devices/system/clocksource/clocksource0/current_clocksource",
+		"/sys/devices/system/cpu/online",
+		"/proc/interrupts", "/proc/iomem", "/proc/ioports", "/proc/mtrr", "/proc/meminfo",
+		"/sys/bus/pci/devices/0000:00:00.0/class",
+	} {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			fmt.Fprintf(con, "report: %v\n", err)
+			continue
+		}
+		for line := range strings.Lines(string(b)) {
+			fmt.Fprintf(con, "report: %s: %s\n", filepath.Base(f), strings.TrimSpace(line))
+		}
+	}
+	b, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, "flags") || strings.HasPrefix(line, "apicid") || strings.HasPrefix(line, "core id") || strings.HasPrefix(line, "cpu cores") {
+			fmt.Fprintf(con, "report: cpuinfo: %s", line)
+		}
+	}
+}
+
+// testKernels returns the guest kernels, or skips with what is missing.
+func testKernels(t *testing.T) []string {
+	t.Helper()
+	list := os.Getenv(kernelsVar)
+	if list == "" {
+		t.Skipf("%s is not set: the lab sets it (make test)", kernelsVar)
+	}
+	return strings.Split(list, ":")
+}
+
+// makeInitrd writes an initramfs whose /init is this program.
+func makeInitrd(t *testing.T) string {
+	t.Helper()
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	w := cpio.Newc.Writer(&buf)
+	for _, r := range []cpio.Record{
+		cpio.Directory("dev", 0o755),
+		cpio.CharDev("dev/console", 0o600, 5, 1),
+		cpio.StaticFile("init", string(self), 0o755),
+	} {
+		if err := w.WriteRecord(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cpio.WriteTrailer(w); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "initrd.cpio")
+	if err := os.WriteFile(path, buf.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// transcript is a console that remembers, and can wait for a text.
+type transcript struct {
+	mu   sync.Mutex
+	cond sync.Cond
+	buf  bytes.Buffer
+	tee  io.Writer
+}
+
+func newTranscript() *transcript {
+	tr := &transcript{}
+	tr.cond.L = &tr.mu
+	if testing.Verbose() {
+		tr.tee = os.Stdout
+	}
+	return tr
+}
+
+func (tr *transcript) Write(p []byte) (int, error) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.buf.Write(p)
+	tr.cond.Broadcast()
+	if tr.tee != nil {
+		_, _ = tr.tee.Write(p)
+	}
+	return len(p), nil
+}
+
+func (tr *transcript) String() string {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.buf.String()
+}
+
+// await blocks until text was printed.
+func (tr *transcript) await(text string) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	for !strings.Contains(tr.buf.String(), text) {
+		tr.cond.Wait()
+	}
+}
+
+const testCmdline = "console=ttyS0 panic=-1 quiet mitigations=off cryptomgr.notests random.trust_cpu=on test="
+
+// boot runs a guest to its end.
+func boot(t *testing.T, cfg Config) (Exit, string) {
+	t.Helper()
+	out := newTranscript()
+	cfg.Name = "test"
+	cfg.Console.Out = out
+	if cfg.MemoryBytes == 0 {
+		cfg.MemoryBytes = 256 << 20
+	}
+	if cfg.CPUs == 0 {
+		cfg.CPUs = 1
+	}
+	cfg.Log = slog.New(slog.NewTextHandler(os.Stdout, nil))
+	m, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exit, err := m.Run(context.Background())
+	if err != nil {
+		t.Errorf("run: %v", err)
+	}
+	if err := m.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	return exit, out.String()
+}
+
+// TestExits tells the ways a guest can end apart.
+func TestExits(t *testing.T) {
+	kernels := testKernels(t)
+	initrd := makeInitrd(t)
+	for _, kernel := range kernels {
+		for _, c := range []struct {
+			name, test, extra string
+			want              Exit
+		}{
+			{"poweroff", "poweroff", "", Poweroff},
+			{"reboot", "reboot", "", Reboot},
+			{"reboot by keyboard controller", "reboot", "reboot=k", Reboot},
+			{"reboot by port 0xcf9", "reboot", "reboot=p", Reboot},
+			{"panic", "panic", "", Panic},
+			{"panic, by triple fault", "panic", "reboot=t", Panic},
+			{"triple fault", "reboot", "reboot=t", TripleFault},
+		} {
+			t.Run(filepath.Base(filepath.Dir(kernel))+"/"+c.name, func(t *testing.T) {
+				exit, out := boot(t, Config{Kernel: kernel, Initrd: initrd, Cmdline: testCmdline + c.test + " " + c.extra})
+				if exit != c.want {
+					t.Errorf("exit is %v, want %v", exit, c.want)
+				}
+				if !strings.Contains(out, "init: up, test "+c.test) {
+					t.Errorf("the guest did not come to its init:\n%s", out)
+				}
+			})
+		}
+	}
+}
