@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package virtio
+
+import (
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// This file is the doorbell in both modes; see the package comment.
+
+// notifyAccess is a guest's access to the doorbell port. It is an exit of the
+// kicking vCPU: always when inline; in worker mode only if the write did not match
+// an eventfd (another width, or before the port was placed).
+func (p *PCI) notifyAccess(b []byte, write bool) {
+	if !write || len(b) < 2 {
+		zeroUnless(write, b)
+		return
+	}
+	queue := int(binary.LittleEndian.Uint16(b))
+	if queue >= len(p.sizes) {
+		return
+	}
+	if !p.opts.Inline {
+		if queue < len(p.workers) {
+			p.workers[queue].kick()
+		}
+		return
+	}
+	p.life.RLock()
+	defer p.life.RUnlock()
+	if p.active.Load() && !p.failed.Load() {
+		p.dev.Notify(queue)
+	}
+}
+
+// worker serves one queue's doorbell while the device is active.
+type worker struct {
+	pci   *PCI
+	queue int
+	fd    int // eventfd, open from NewPCI to Close
+
+	stop atomic.Bool
+	done chan struct{} // closed when run has returned; nil before the first start
+}
+
+// openWorkers makes the eventfds, so that the port can be bound to them whenever
+// it is placed.
+func (p *PCI) openWorkers() error {
+	for i := range p.sizes {
+		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+		if err != nil {
+			p.closeWorkers()
+			return fmt.Errorf("%s: eventfd: %w", p.opts.Name, err)
+		}
+		p.workers = append(p.workers, &worker{pci: p, queue: i, fd: fd})
+	}
+	return nil
+}
+
+func (p *PCI) closeWorkers() {
+	for _, w := range p.workers {
+		if w.fd >= 0 {
+			unix.Close(w.fd)
+		}
+		w.fd = -1
+	}
+}
+
+func (p *PCI) startWorkers() {
+	for _, w := range p.workers {
+		w.stop.Store(false)
+		w.done = make(chan struct{})
+		go w.run()
+	}
+}
+
+// stopWorkers returns when no worker runs.
+func (p *PCI) stopWorkers() {
+	for _, w := range p.workers {
+		if w.done != nil {
+			w.stop.Store(true)
+			w.kick()
+		}
+	}
+	for _, w := range p.workers {
+		if w.done != nil {
+			<-w.done
+			w.done = nil
+		}
+	}
+}
+
+func (w *worker) kick() {
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1)
+	for {
+		if _, err := unix.Write(w.fd, one[:]); err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// run waits for the doorbell on a thread of its own. A blocking read, rather than
+// the runtime's poller, saves a goroutine switch on each kick.
+func (w *worker) run() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer close(w.done)
+	var count [8]byte
+	for {
+		_, err := unix.Read(w.fd, count[:])
+		if w.stop.Load() {
+			return
+		}
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			w.pci.fail(fmt.Errorf("%s queue %d: doorbell: %w", w.pci.opts.Name, w.queue, err))
+			return
+		}
+		if !w.pci.failed.Load() {
+			w.pci.dev.Notify(w.queue)
+		}
+	}
+}
