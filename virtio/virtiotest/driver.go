@@ -386,14 +386,12 @@ func (d *Driver) Ready() error {
 // Queue returns a queue that was set up.
 func (d *Driver) Queue(index int) *Queue { return d.queues[index] }
 
-// kick writes a queue's index to the doorbell port: to the eventfd bound there if
-// there is one, else as an exit.
-func (d *Driver) kick(index int) {
+// kick writes a queue's index, which is also in bell, to the doorbell port: to the
+// eventfd bound there if there is one, else as an exit.
+func (d *Driver) kick(index int, bell []byte) {
 	w := d.regs[capNotify]
 	if d.Machine.ring(d.port+uint16(w.off), uint16(index)) {
 		return
 	}
-	var b [2]byte
-	binary.LittleEndian.PutUint16(b[:], uint16(index))
-	d.PCI.BARAccess(w.bar, w.off, b[:], true)
+	d.PCI.BARAccess(w.bar, w.off, bell, true)
 }

@@ -48,6 +48,7 @@ var ErrFull = errors.New("virtiotest: the ring is full")
 type Queue struct {
 	driver            *Driver
 	index, size       int
+	bell              []byte // the index, as it is written to the doorbell
 	desc, avail, used uint64 // guest addresses
 	indirect          uint64 // one table of MaxChain descriptors per head
 	useIndirect       bool
@@ -76,6 +77,7 @@ func newQueue(d *Driver, index, size int) *Queue {
 		eventIdx:    d.Features&virtio.FeatureEventIdx != 0,
 		next:        make([]uint16, size), chainLen: make([]int, size),
 		wake: make(chan struct{}, 1),
+		bell: binary.LittleEndian.AppendUint16(nil, uint16(index)),
 	}
 	for i := range size {
 		q.free = append(q.free, uint16(size-1-i))
@@ -152,7 +154,7 @@ func (q *Queue) submitIndirectLocked(readable, writable []Span) (head uint16, er
 		if i < total-1 {
 			d.Next = uint16(i + 1)
 		}
-		putDesc(q.driver.Machine.Bytes(table+16*uint64(i), 16), d)
+		PutDesc(q.driver.Machine.Bytes(table+16*uint64(i), 16), d)
 	}
 	q.SetDesc(int(head), Desc{Addr: table, Len: uint32(16 * total), Flags: DescIndirect})
 	q.chainLen[head] = 1
@@ -177,10 +179,11 @@ func chainDesc(readable, writable []Span, i int) Desc {
 
 // SetDesc writes a descriptor of the queue's own table, whatever is there.
 func (q *Queue) SetDesc(i int, d Desc) {
-	putDesc(q.driver.Machine.Bytes(q.desc+16*uint64(i), 16), d)
+	PutDesc(q.driver.Machine.Bytes(q.desc+16*uint64(i), 16), d)
 }
 
-func putDesc(b []byte, d Desc) {
+// PutDesc writes a descriptor into b, which has at least 16 bytes.
+func PutDesc(b []byte, d Desc) {
 	binary.LittleEndian.PutUint64(b, d.Addr)
 	binary.LittleEndian.PutUint32(b[8:], d.Len)
 	binary.LittleEndian.PutUint16(b[12:], d.Flags)
@@ -231,13 +234,13 @@ func (q *Queue) Kick() bool {
 	}
 	q.mu.Unlock()
 	if need {
-		q.driver.kick(q.index)
+		q.driver.kick(q.index, q.bell)
 	}
 	return need
 }
 
 // ForceKick rings the doorbell whatever the device asked.
-func (q *Queue) ForceKick() { q.driver.kick(q.index) }
+func (q *Queue) ForceKick() { q.driver.kick(q.index, q.bell) }
 
 // Used takes the next chain that the device gave back; ok is false if there is
 // none.
