@@ -358,3 +358,22 @@ func (q *Queue) Call(ctx context.Context, request []byte, room int) ([]byte, err
 	}
 	return q.Bytes(writable[0])[:u.Written], nil
 }
+
+// HasUsed reports whether Used would return a chain.
+func (q *Queue) HasUsed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return uint16(atomic.LoadUint32(q.word(q.used))>>16) != q.lastUsed
+}
+
+// Drain takes all chains that the device gave back so far.
+func (q *Queue) Drain() []Used {
+	var all []Used
+	for {
+		u, ok := q.Used()
+		if !ok {
+			return all
+		}
+		all = append(all, u)
+	}
+}
