@@ -28,6 +28,7 @@ say()  { printf '\033[1m[images %s]\033[0m %s\n' "$(date +%T)" "$*" >&2; }
 die()  { printf '[images] error: %s\n' "$*" >&2; exit 1; }
 
 # need PROGRAM PACKAGE...: says what is missing and installs it (root only); quiet when there.
+
 need() {
 	local prog=$1; shift
 	command -v "$prog" >/dev/null && return
@@ -196,6 +197,6 @@ put_modules() {
 # mkcpio ARGS...: the archive writer of images/mkcpio, built on first use.
 mkcpio() {
 	[ -x "$BUILD/bin/mkcpio" ] && [ ! "$IMAGES_DIR/mkcpio/main.go" -nt "$BUILD/bin/mkcpio" ] ||
-		(cd "$TOP" && CGO_ENABLED=0 go build -o "$BUILD/bin/mkcpio" ./images/mkcpio) || die "building images/mkcpio failed"
+		(cd "$TOP" && CGO_ENABLED=0 "$IMAGES_DIR/go.sh" build -o "$BUILD/bin/mkcpio" ./images/mkcpio) || die "building images/mkcpio failed"
 	"$BUILD/bin/mkcpio" "$@"
 }
