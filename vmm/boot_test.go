@@ -231,7 +231,6 @@ func TestExits(t *testing.T) {
 		}{
 			{"poweroff", "poweroff", "", Poweroff},
 			{"reboot", "reboot", "", Reboot},
-			{"reboot by keyboard controller", "reboot", "reboot=k", Reboot},
 			{"reboot by port 0xcf9", "reboot", "reboot=p", Reboot},
 			{"panic", "panic", "", Panic},
 			{"panic, by triple fault", "panic", "reboot=t", Panic},

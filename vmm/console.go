@@ -142,22 +142,17 @@ func (o *output) line(line []byte) {
 	o.onPanic()
 }
 
-// skipTimestamp drops printk's "[   12.345678] ", so that only a line that
-// begins with the mark counts and not one that quotes it.
+// skipTimestamp drops printk's "[   12.345678] " and "[    T1] ", so that only a
+// line that begins with the mark counts and not one that quotes it.
 func skipTimestamp(line []byte) []byte {
-	if len(line) == 0 || line[0] != '[' {
-		return line
-	}
-	end := bytes.IndexByte(line, ']')
-	if end < 0 {
-		return line
-	}
-	for _, c := range line[1:end] {
-		if c != ' ' && c != '.' && c != 'T' && c != 'C' && (c < '0' || c > '9') {
+	for len(line) > 0 && line[0] == '[' {
+		end := bytes.IndexByte(line, ']')
+		if end < 0 || len(bytes.Trim(line[1:end], " .0123456789TC")) > 0 {
 			return line
 		}
+		line = bytes.TrimPrefix(line[end+1:], []byte(" "))
 	}
-	return bytes.TrimPrefix(line[end+1:], []byte(" "))
+	return line
 }
 
 // lineScanner cuts a stream into lines; of very long ones it keeps the start.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -237,13 +238,13 @@ func (m *Machine) createVCPUs(cpuid []gokvm.CPUIDEntry2, entry uint64, tscDeadli
 // was reset. The error is non-nil exactly with Failed.
 func (m *Machine) Run(ctx context.Context) (Exit, error) {
 	m.reserveThreads()
-	go m.output.run()
+	m.spawn("console output", m.output.run)
 	if m.cfg.Console.In != nil {
-		go m.feedConsole()
+		m.spawn("console input", m.feedConsole)
 	}
 	var threads sync.WaitGroup
 	for _, c := range m.vcpus {
-		threads.Go(func() { m.runVCPU(c) })
+		threads.Go(m.guarded(fmt.Sprintf("vCPU %d", c.ID), func() { m.runVCPU(c) }))
 	}
 	select {
 	case <-m.ended:
@@ -270,6 +271,23 @@ func (m *Machine) reserveThreads() {
 	}
 	if runtime.GOMAXPROCS(0) < need {
 		runtime.GOMAXPROCS(need)
+	}
+}
+
+// spawn runs f in a goroutine of its own, guarded.
+func (m *Machine) spawn(what string, f func()) { go m.guarded(what, f)() }
+
+// guarded makes a bug of ours in f end the machine in order, with the terminal
+// restored and the guest's processes released, not the process in disorder.
+func (m *Machine) guarded(what string, f func()) func() {
+	return func() {
+		defer func() {
+			if r := recover(); r != nil {
+				m.log.Error("internal error", "in", what, "panic", r, "stack", string(debug.Stack()))
+				m.finish(Failed, fmt.Errorf("internal error in %s: %v (the log has the stack)", what, r))
+			}
+		}()
+		f()
 	}
 }
 

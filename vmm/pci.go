@@ -60,6 +60,9 @@ type placedBAR struct {
 
 	addr uint64 // what the function was told last
 	on   bool
+	// refused is the address at which something else was in the way, so that
+	// the log says so once and not at each of the guest's writes.
+	refused uint64
 }
 
 // ReadIO and WriteIO make a BAR a handler on the buses.
@@ -264,7 +267,10 @@ func (b *pciBus) moveLocked(s *pciSlot, bar *placedBAR, addr uint64, on bool) {
 		return
 	}
 	if err := where.insert(span{addr, addr + bar.Size}, bar); err != nil {
-		b.log.Warn("pci: the guest put a BAR where something else is; it is not decoded", "slot", s.number, "bar", bar.Index, "err", err)
+		if bar.refused != addr {
+			b.log.Warn("pci: the guest put a BAR where something else is; it is not decoded", "slot", s.number, "bar", bar.Index, "err", err)
+		}
+		bar.refused = addr
 		return
 	}
 	bar.on = true

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"runtime/debug"
 	"syscall"
 
 	gokvm "github.com/bobuhiro11/gokvm/kvm"
@@ -25,14 +24,6 @@ func (m *Machine) runVCPU(c *kvm.VCPU) {
 	defer runtime.UnlockOSThread()
 	c.Bind()
 	defer c.Unbind()
-	// A bug of ours must end the machine in order, with the terminal restored
-	// and the guest's processes released, not the process in disorder.
-	defer func() {
-		if r := recover(); r != nil {
-			m.log.Error("a device failed", "panic", r, "stack", string(debug.Stack()))
-			m.finish(Failed, fmt.Errorf("internal error in vCPU %d: %v (the log has the stack)", c.ID, r))
-		}
-	}()
 	for !m.stopping.Load() {
 		if err := m.enter(c); err != nil {
 			if errors.Is(err, errTripleFault) {
