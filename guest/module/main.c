@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * virtbinder: /dev/binder and its like on a virtio-binder device.
+ *
+ * Module parameters, the virtio driver, and the device nodes.
+ */
+#include <linux/module.h>
+#include <linux/namei.h>
+#include <linux/virtio_config.h>
+
+#include "vbinder.h"
+
+static char *devices = "binder,hwbinder,vndbinder";
+module_param(devices, charp, 0444);
+MODULE_PARM_DESC(devices, "comma-separated names of the device nodes, each a binder context");
+
+static ushort mode = 0666;
+module_param(mode, ushort, 0444);
+MODULE_PARM_DESC(mode, "permissions of the device nodes");
+
+static uint virtio_id;
+module_param(virtio_id, uint, 0444);
+MODULE_PARM_DESC(virtio_id, "a further virtio device id to look at, besides 63");
+
+/* True if another driver has a node of this name; best effort, for a clear message. */
+static bool vb_node_taken(const char *name)
+{
+	char path[96];
+	struct path found;
+
+	snprintf(path, sizeof(path), "/sys/class/misc/%s", name);
+	if (kern_path(path, 0, &found))
+		return false;
+	path_put(&found);
+	return true;
+}
+
+static int vb_node_add(struct vb_device *dev, const char *name)
+{
+	struct vb_node *node;
+	int err = -EEXIST;
+
+	if (!*name || strlen(name) >= sizeof(node->name)) {
+		dev_err(&dev->vdev->dev, "devices=: \"%s\" is no device name\n", name);
+		return -EINVAL;
+	}
+	node = kzalloc(sizeof(*node), GFP_KERNEL);
+	if (!node)
+		return -ENOMEM;
+	strscpy(node->name, name, sizeof(node->name));
+	node->dev = dev;
+	node->misc.minor = MISC_DYNAMIC_MINOR;
+	node->misc.name = node->name;
+	node->misc.fops = &vb_fops;
+	node->misc.mode = mode & 0777;
+	if (!vb_node_taken(name))
+		err = misc_register(&node->misc);
+	if (err) {
+		if (err == -EEXIST)
+			dev_err(&dev->vdev->dev, "/dev/%s belongs to another driver: unload it or choose other names with devices=\n",
+				name);
+		kfree(node);
+		return err;
+	}
+	list_add_tail(&node->link, &dev->nodes);
+	return 0;
+}
+
+void vb_nodes_unregister(struct vb_device *dev)
+{
+	struct vb_node *node, *next;
+
+	list_for_each_entry_safe(node, next, &dev->nodes, link) {
+		misc_deregister(&node->misc);
+		list_del(&node->link);
+		kfree(node);
+	}
+}
+
+int vb_nodes_register(struct vb_device *dev)
+{
+	char *copy = kstrdup(devices, GFP_KERNEL), *rest = copy, *name;
+	int err = 0;
+
+	if (!copy)
+		return -ENOMEM;
+	while (!err && (name = strsep(&rest, ",")))
+		err = vb_node_add(dev, strim(name));
+	kfree(copy);
+	if (err)
+		vb_nodes_unregister(dev);
+	return err;
+}
+
+static void vb_remove(struct virtio_device *vdev)
+{
+	struct vb_device *dev = vdev->priv;
+
+	vb_device_stop(dev, NULL);
+	cancel_work_sync(&dev->reset_work);
+	vb_device_put(dev);
+}
+
+static int vb_probe(struct virtio_device *vdev)
+{
+	struct vb_device *dev = vb_device_new(vdev);
+	int err;
+
+	if (IS_ERR(dev))
+		return PTR_ERR(dev);
+	vdev->priv = dev;
+	err = vb_device_start(dev);
+	if (err) {
+		vb_device_put(dev);
+		return err;
+	}
+	err = vb_nodes_register(dev);
+	if (err)
+		vb_remove(vdev);
+	return err;
+}
+
+static void vb_config_changed(struct virtio_device *vdev)
+{
+	struct vb_device *dev = vdev->priv;
+
+	if (vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_NEEDS_RESET)
+		schedule_work(&dev->reset_work);
+}
+
+static struct virtio_device_id vb_ids[] = {
+	{ VBINDER_ID_DEFAULT, VIRTIO_DEV_ANY_ID },
+	{ 0 },	/* virtio_id= */
+	{ 0 },
+};
+MODULE_DEVICE_TABLE(virtio, vb_ids);
+
+static const unsigned int vb_features[] = { VBINDER_F_INLINE };
+
+static struct virtio_driver vb_driver = {
+	.driver.name = KBUILD_MODNAME,
+	.driver.owner = THIS_MODULE,
+	.id_table = vb_ids,
+	.feature_table = vb_features,
+	.feature_table_size = ARRAY_SIZE(vb_features),
+	.probe = vb_probe,
+	.remove = vb_remove,
+	.config_changed = vb_config_changed,
+};
+
+static int __init vb_init(void)
+{
+	int err;
+
+	if (virtio_id) {
+		vb_ids[1].device = virtio_id;
+		vb_ids[1].vendor = VIRTIO_DEV_ANY_ID;
+	}
+	err = vb_call_cache_init();
+	if (err)
+		return err;
+	err = register_virtio_driver(&vb_driver);
+	if (err)
+		vb_call_cache_exit();
+	return err;
+}
+
+static void __exit vb_exit(void)
+{
+	unregister_virtio_driver(&vb_driver);
+	vb_call_cache_exit();
+}
+
+module_init(vb_init);
+module_exit(vb_exit);
+
+MODULE_DESCRIPTION("Android binder on a virtio-binder device");
+MODULE_LICENSE("GPL");
