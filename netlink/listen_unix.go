@@ -5,6 +5,7 @@ package netlink
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"path/filepath"
@@ -61,6 +62,9 @@ func (l *Listener) readDatagrams(s *unixSource, base Event) error {
 	buf := make([]byte, maxDatagram)
 	for {
 		n, _, flags, _, err := s.conn.ReadMsgUnix(buf, nil)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
