@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# virtbinder. `make help` lists what there is; `make run` and `make test` set up all they need themselves.
+
+GO := images/go.sh
+BIN := build/bin/virtbinder
+GUESTS := 6.12 6.1
+export CGO_ENABLED := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help run test unit e2e check generate build setup images image lab-images module initrd lab-shell clean distclean
+.NOTPARALLEL:
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: setup images build initrd ## the demonstration, from nothing: images, guest, Android's servicemanager, reports on netlink
+	$(BIN) demo
+
+test: setup images build initrd unit e2e ## unit tests, then the same path as `run` as an automated test
+
+unit: ## vet and the tests that need neither a VM nor root
+	$(GO) vet ./...
+	$(GO) test ./...
+
+e2e: ## the end-to-end test alone (images and programs have to be there: make images build initrd)
+	$(GO) test -tags e2e -count=1 -timeout 60m -v ./internal/e2e
+
+check: ## what a change has to pass: formatting, vet, staticcheck, generated files up to date
+	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+		[ -z "$$unformatted" ] || { echo "gofmt -w these: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags e2e,lockdep ./...
+	$(GO) tool staticcheck ./...
+	@before=$$(git diff | sha256sum); $(GO) generate ./...; \
+		[ "$$before" = "$$(git diff | sha256sum)" ] || { echo "generated files were stale; now they are not: commit them"; git diff --stat; exit 1; }
+
+generate: ## regenerate what is generated
+	$(GO) generate ./...
+
+build: ## the programs, into build/bin
+	@mkdir -p build/bin build/lab
+	$(GO) build -o $(BIN) ./cmd/virtbinder
+	$(GO) build -trimpath -ldflags '-s -w' -o build/lab/init ./internal/lab/init
+
+setup: ## install the Debian packages that building needs (root, and only if some are missing)
+	@mkdir -p build
+	@images/setup.sh
+
+images: setup ## everything that does not change with our source: kernels, QEMU, Android userspace (cached, see images/lib.sh)
+	@images/all.sh
+
+image: images initrd ## images and the guests' initramfs
+
+lab-images: setup ## what `virtbinder lab` alone needs
+	@images/qemu.sh && images/kernel.sh 6.12 7.x && images/l1.sh 6.12 7.x
+	@mkdir -p build/lab
+	$(GO) build -trimpath -ldflags '-s -w' -o build/lab/init ./internal/lab/init
+
+module: ## the guest driver, for each guest kernel
+	@images/module.sh $(GUESTS)
+
+initrd: module ## what guests boot: build/guest/VERSION/{vmlinuz,initrd.cpio}
+	@images/initrd.sh $(GUESTS)
+
+lab-shell: lab-images build ## a shell on the nested lab's host (LAB="--kernel 7.x --smp 2" chooses another)
+	$(BIN) lab $(LAB) --tty -- sh
+
+clean: ## remove build/; downloads and images stay in the cache
+	rm -rf build
+
+distclean: clean ## remove build/ and the cache
+	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/virtbinder"
