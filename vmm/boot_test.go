@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/u-root/u-root/pkg/cpio"
+	"golang.org/x/sys/unix"
 )
 
 // The tests of this file boot real guests. They need a usable /dev/kvm and, in
@@ -56,27 +57,36 @@ func guestInit() {
 func guestTest(con *os.File, what string) {
 	switch what {
 	case "poweroff":
-		_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
+		guestEnd(con, syscall.LINUX_REBOOT_CMD_POWER_OFF)
 	case "reboot":
-		_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_RESTART)
+		guestEnd(con, syscall.LINUX_REBOOT_CMD_RESTART)
 	case "panic":
 		_ = os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
 	case "report":
 		guestReport(con)
-		_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
+		guestEnd(con, syscall.LINUX_REBOOT_CMD_POWER_OFF)
+	case "virtio":
+		guestVirtio(con)
+		guestEnd(con, syscall.LINUX_REBOOT_CMD_POWER_OFF)
 	case "echo":
 		fmt.Fprintln(con, "init: say something")
 		line, err := bufio.NewReader(con).ReadString('\n')
 		fmt.Fprintf(con, "init: heard %q %v\n", strings.TrimSpace(line), err)
-		_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
+		guestEnd(con, syscall.LINUX_REBOOT_CMD_POWER_OFF)
 	case "flood":
 		w := bufio.NewWriter(con)
 		for i := range floodLines {
 			fmt.Fprintf(w, "flood %04d %s\n", i, floodText)
 		}
 		w.Flush()
-		_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
+		guestEnd(con, syscall.LINUX_REBOOT_CMD_POWER_OFF)
 	}
+}
+
+// guestEnd ends the guest, once what it printed is out.
+func guestEnd(con *os.File, how int) {
+	_ = unix.IoctlSetInt(int(con.Fd()), unix.TCSBRK, 1) // tcdrain
+	_ = syscall.Reboot(how)
 }
 
 const (
@@ -90,7 +100,7 @@ func guestReport(con io.Writer) {
 	for _, f := range []string{
 		"/sys/devices/system/clocksource/clocksource0/current_clocksource",
 		"/sys/devices/system/cpu/online",
-		"/proc/interrupts", "/proc/iomem", "/proc/ioports", "/proc/mtrr", "/proc/meminfo",
+		"/proc/interrupts", "/proc/iomem",
 		"/sys/bus/pci/devices/0000:00:00.0/class",
 	} {
 		b, err := os.ReadFile(f)
@@ -189,6 +199,17 @@ func (tr *transcript) await(text string) {
 	for !strings.Contains(tr.buf.String(), text) {
 		tr.cond.Wait()
 	}
+}
+
+// contextOnText returns a context that ends when the text was printed.
+func contextOnText(t *testing.T, out *transcript, text string) (context.Context, context.CancelFunc) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		out.await(text)
+		cancel()
+	}()
+	return ctx, cancel
 }
 
 const testCmdline = "console=ttyS0 panic=-1 quiet mitigations=off cryptomgr.notests random.trust_cpu=on test="

@@ -25,6 +25,10 @@ type Console struct {
 // made to wait, in bytes.
 const consoleRoom = 1 << 20
 
+// flushDelay is how long output may gather before it is written. Without it every
+// byte of a slow printing kernel would wake a thread and cost system calls.
+const flushDelay = 5 * time.Millisecond
+
 // panicGrace is how long a guest that has printed a panic may take to reset
 // before the machine is ended.
 const panicGrace = 10 * time.Second
@@ -83,6 +87,11 @@ func (o *output) run() {
 		o.mu.Lock()
 		for len(o.buf) == 0 && !o.closed {
 			o.wake.Wait()
+		}
+		if !o.closed {
+			o.mu.Unlock()
+			time.Sleep(flushDelay)
+			o.mu.Lock()
 		}
 		batch := o.buf
 		o.buf = spare[:0]
