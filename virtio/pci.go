@@ -50,7 +50,8 @@ type Options struct {
 	// Inline makes Device.Notify run in the kicking vCPU's thread. Otherwise each
 	// queue has a worker.
 	Inline bool
-	// Name is used in logs and errors; by default the virtio id.
+	// Name is used in logs and errors; by default what the device's String method
+	// says, if it has one, else the virtio id.
 	Name string
 	// Log receives failures and state changes; by default slog.Default().
 	Log *slog.Logger
@@ -106,6 +107,9 @@ func NewPCI(dev Device, host Host, opts Options) *PCI {
 	}
 	if p.opts.Name == "" {
 		p.opts.Name = fmt.Sprintf("virtio-%d", dev.Type())
+		if named, ok := dev.(fmt.Stringer); ok {
+			p.opts.Name = named.String()
+		}
 	}
 	p.log = p.log.With("device", p.opts.Name)
 	p.offers = dev.Features() | FeatureVersion1 | FeatureIndirectDesc | FeatureEventIdx

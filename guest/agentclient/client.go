@@ -35,7 +35,7 @@ func Dial(sock string) (*Client, error) {
 // Wait reaches the agent behind a hybrid vsock socket, trying again until it serves
 // or ctx ends. It is for a guest that boots.
 func Wait(ctx context.Context, sock string) (*Client, error) {
-	for {
+	for pause := 25 * time.Millisecond; ; {
 		attempt, cancel := context.WithTimeout(ctx, dialTime)
 		c, err := New(attempt, hybrid(sock))
 		cancel()
@@ -45,7 +45,8 @@ func Wait(ctx context.Context, sock string) (*Client, error) {
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w; the last attempt: %w", ctx.Err(), err)
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(pause):
+			pause = min(2*pause, 400*time.Millisecond)
 		}
 	}
 }

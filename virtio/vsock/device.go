@@ -117,6 +117,9 @@ func (d *Device) Close() error {
 	return err
 }
 
+// String returns the device's name for logs.
+func (d *Device) String() string { return "vsock" }
+
 // Type returns the id of a socket device.
 func (d *Device) Type() uint16 { return 19 }
 
