@@ -27,7 +27,7 @@ e2e: ## the end-to-end test alone (images and programs have to be there: make im
 	$(GO) test -tags e2e -count=1 -timeout 60m -v ./internal/e2e
 
 check: ## what a change has to pass: formatting, vet, staticcheck, generated files up to date
-	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	@unformatted=$$($$($(GO) env GOROOT)/bin/gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 		[ -z "$$unformatted" ] || { echo "gofmt -w these: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags e2e,lockdep ./...

@@ -6,7 +6,11 @@
 #   1. a Debian forky build root             (chroot.sh)
 #   2. AOSP 14's source, as Debian has it: the pristine tarball of android-platform-tools, its sum pinned here
 #   3. libbinder, servicemanager, service, dumpsys, ... built for glibc     (generate.py, ninja)
-#   4. with libgbinder's tools, busybox and the libraries they all need, an initramfs archive
+#   4. with libgbinder's tools, two small programs of ours on it (programs/), busybox and the libraries they all need,
+#      an initramfs archive
+#
+# AOSP's own tests come out beside it, as build/images/android/tests.cpio (/data/nativetest), to be appended to a
+# guest's initramfs by those who want them.
 #
 # Each step has a cache entry of its own. The build root is removed once step 3 is done, unless
 # VIRTBINDER_KEEP_CHROOT is set; nothing of it runs outside the chroot.
@@ -52,7 +56,9 @@ build_android() {
 		die "building the Android userspace failed; log: $BUILD/android.log"
 	}
 	mv out/root root
-	BIND="$work/root:/collect" in_chroot "$chroot" bash -euc "$(declare -f collect_runtime); collect_runtime /collect ${TOOLS[*]}"
+	mv out/tests tests
+	BIND="$work/root:/collect $work/tests:/tests" in_chroot "$chroot" \
+		bash -euc "$(declare -f collect_runtime); collect_runtime /collect ${TOOLS[*]}"
 	cp "$chroot/packages.txt" .
 	rm -rf src out
 }
@@ -63,8 +69,8 @@ collect_runtime() {
 	mkdir -p "$root/usr/bin" "$root$dir" "$root/lib64" "$root/bin"
 	cp -L "$@" "$root/usr/bin/"
 	cp -L "$(command -v busybox)" "$root/bin/busybox"
-	find "$root/system" "$root/usr/bin" -type f -exec ldd {} + 2>/dev/null |
-		sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | grep -v "^$root" | sort -u | xargs cp -Lt "$root$dir"
+	find "$root/system" "$root/usr/bin" /tests -type f -exec ldd {} + 2>/dev/null |
+		sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | grep -v "^$root\|^/tests" | sort -u | xargs cp -Lt "$root$dir"
 	cp -L /lib64/ld-linux-x86-64.so.2 "$root/lib64/"
 }
 
@@ -80,11 +86,12 @@ compose_base() {
 		"$1/root/bin/busybox" --list-full |
 			grep -vE '^(bin/busybox|linuxrc|init|sbin/init)$' | sed 's|.*|link /& /bin/busybox|'
 	} | mkcpio -o base.cpio
+	echo "tree /data/nativetest $1/tests" | mkcpio -o tests.cpio
 }
 
 source_entry=aosp-source-${SOURCE_SHA256:0:16}
 android_entry=android-$(key $SOURCE_SHA256 "@$RECIPE/chroot.sh" "@$RECIPE/build.sh" "@$RECIPE/generate.py" \
-	$(find "$RECIPE/shims" -type f | sort | sed 's/^/@/'))
+	$(find "$RECIPE/shims" "$RECIPE/programs" -type f | sort | sed 's/^/@/'))
 if [ ! -d "$CACHE/$android_entry" ]; then
 	cached "$source_entry" fetch_source
 	cached "$android_entry" build_android "$CACHE/$source_entry/$SOURCE_TARBALL"
@@ -93,9 +100,10 @@ if [ ! -d "$CACHE/$android_entry" ]; then
 		rm -rf "$CACHE"/chroot-*
 	fi
 fi
-base_entry=base-$(key "$android_entry" "@$IMAGES_DIR/mkcpio/main.go" $(find "$RECIPE/etc" -type f | sort | sed 's/^/@/'))
+base_entry=base-$(key "$android_entry" "@$RECIPE/build.sh" "@$IMAGES_DIR/mkcpio/main.go" $(find "$RECIPE/etc" -type f | sort | sed 's/^/@/'))
 cached "$base_entry" compose_base "$CACHE/$android_entry"
 link "$CACHE/$base_entry/base.cpio" android/base.cpio
+link "$CACHE/$base_entry/tests.cpio" android/tests.cpio
 link "$CACHE/$android_entry/root" android/root
 resolved aosp "$SOURCE_TARBALL $SOURCE_SHA256"
 resolved libgbinder-tools "$(sed -n 's/^libgbinder-tools[^\t]*\t//p' "$CACHE/$android_entry/packages.txt")"

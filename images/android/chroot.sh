@@ -8,7 +8,7 @@ CHROOT_SUITE=forky
 CHROOT_PACKAGES=(
 	clang lld g++ ninja-build python3-minimal aidl
 	googletest libgtest-dev libgmock-dev libbenchmark-dev android-libboringssl-dev
-	libgbinder-tools busybox-static
+	libgbinder-tools libgbinder-dev pkgconf busybox-static
 )
 
 # chroot_dir: where it is; made when it is not there.
@@ -34,6 +34,8 @@ make_chroot() {
 path-exclude=/usr/share/man/*
 path-exclude=/usr/share/locale/*
 force-unsafe-io' >"$root/etc/dpkg/dpkg.cfg.d/virtbinder"
+	# What the machine's own apt accepts of the mirror (its age, say), the build root's accepts too.
+	apt-config dump | grep -E '^Acquire::Check-' >"$root/etc/apt/apt.conf.d/90machine" || true
 	in_chroot "$root" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
 		-o Dpkg::Use-Pty=0 install "${CHROOT_PACKAGES[@]}" >>"$BUILD/debootstrap.log" 2>&1 ||
 		{ tail -20 "$BUILD/debootstrap.log" >&2; die "installing the build packages failed; log: $BUILD/debootstrap.log"; }

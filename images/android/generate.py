@@ -86,8 +86,9 @@ def rules():
         ("so", "clang++ -fuse-ld=lld -shared -pthread -Wl,-soname,$soname -Wl,--no-undefined -Wl,-rpath,'$$ORIGIN' -s "
                "$in $libs -o $out", "LIB $out"),
         ("ar", "rm -f $out && ar rcs $out $in", "AR $out"),
-        ("exe", "clang++ -fuse-ld=lld -pthread -Wl,-rpath,'$$ORIGIN/../lib64' -s $in $libs -o $out", "EXE $out"),
+        ("exe", "clang++ -fuse-ld=lld -pthread -Wl,-rpath,/system/lib64 -s $in $libs -o $out", "EXE $out"),
         ("edit", "sed '$expression' $in > $out && ! cmp -s $in $out", "EDIT $out"),
+        ("c-program", "clang -O2 -Wall -Werror $flags $in $libs -s -o $out", "EXE $out"),
         # aidl names its outputs after the package, so they are generated into one directory per interface.
         ("aidl", "aidl --lang=$lang --structured -I $base -h $dir/include -o $dir $in", "AIDL $in"),
     ]:
@@ -229,10 +230,63 @@ def programs():
          uses=["libserviceutils", "libbinderdebug"])
 
 
+def own_programs():
+    """Programs of this project, on libgbinder."""
+    flags = os.popen("pkg-config --cflags libgbinder glib-2.0").read().strip()
+    libs = os.popen("pkg-config --libs libgbinder glib-2.0").read().strip()
+    for name in "gbinder-service", "gbinder-client":
+        emit(f"build root/usr/bin/{name}: c-program {SHIMS}/../programs/{name}.c\n  flags = {flags}\n  libs = {libs}")
+
+
+def tests():
+    """AOSP's own tests. They are not part of the base image."""
+    binder = "frameworks/native/libs/binder"
+    tests = f"{binder}/tests"
+
+    def test(name, sources, flags="", uses=(), libs="", **more):
+        Part(name, "program", sources, flags=flags, uses=list(uses) or ["libbinder"], libs=libs,
+             output=f"tests/{name}", **more)
+
+    def gtest(name, sources, **more):
+        test(name, sources, libs="-lgmock -lgtest -lgtest_main", **more)
+
+    gtest("binderDriverInterfaceTest", [f"{tests}/binderDriverInterfaceTest.cpp"])
+    gtest("binderLibTest", [f"{tests}/binderLibTest.cpp"])
+    gtest("binderUnitTest", under(tests, """binderParcelUnitTest.cpp binderBinderUnitTest.cpp binderStatusUnitTest.cpp
+        binderMemoryHeapBaseUnitTest.cpp binderRecordedTransactionTest.cpp"""))
+    gtest("binderTextOutputTest", [f"{tests}/binderTextOutputTest.cpp"])
+    gtest("binderClearBufTest", [f"{tests}/binderClearBufTest.cpp"])
+    gtest("binderSafeInterfaceTest", [f"{tests}/binderSafeInterfaceTest.cpp"], flags="-std=c++2a")
+    gtest("binderUtilsHostTest", [f"{tests}/binderUtilsHostTest.cpp"])
+    gtest("binderRpcWireProtocolTest", [f"{tests}/binderRpcWireProtocolTest.cpp"])
+    test("binderThroughputTest", [f"{tests}/binderThroughputTest.cpp"], flags="-O3")
+    test("schd-dbg", [f"{tests}/schd-dbg.cpp"])
+
+    stability, headers = [], []
+    includes = []
+    for lang in "cpp", "ndk":
+        made = aidl(lang, tests, ["IBinderStabilityTest.aidl"], f"gen/stability-{lang}")
+        stability, headers, includes = stability + made[0], headers + made[1], includes + [made[2]]
+    gtest("binderStabilityTest", [f"{tests}/binderStabilityTest.cpp"] + stability, generated=headers,
+          includes=includes + NDK_INCLUDES, uses=["libbinder_ndk"])
+
+    ndk, headers, includes = [], [], []
+    for lang in "cpp", "ndk":
+        made = aidl(lang, f"{binder}/ndk/tests", ["IBinderNdkUnitTest.aidl", "IEmpty.aidl"], f"gen/ndktest-{lang}")
+        ndk, headers, includes = ndk + made[0], headers + made[1], includes + [made[2]]
+    test("libbinder_ndk_unit_test", [f"{binder}/ndk/tests/libbinder_ndk_unit_test.cpp", f"{binder}/ndk/tests/iface.cpp"] + ndk,
+         generated=headers, includes=includes + NDK_INCLUDES + [f"{binder}/ndk/tests/include"],
+         uses=["libbinder_ndk"], libs="-lgmock -lgtest")
+    gtest("servicemanager_test", under("frameworks/native/cmds/servicemanager", "Access.cpp ServiceManager.cpp test_sm.cpp"),
+          flags="-DANDROID_UTILS_REF_BASE_DISABLE_IMPLICIT_CONSTRUCTION")
+
+
 def main():
     rules()
     libraries()
     programs()
+    own_programs()
+    tests()
     print("ninja_required_version = 1.10\nbuilddir = .")
     print("\n".join(lines))
 

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -160,7 +161,7 @@ func (l *Lab) outcome(e job.Event, qemu, cause, cancelled error) (int, error) {
 	case cause != nil && !errors.Is(cause, context.Canceled):
 		return 0, fmt.Errorf("lab: %w; %s", cause, l.evidence())
 	case e.Error != "":
-		return 0, fmt.Errorf("lab: on the lab's host: %s; %s", e.Error, l.evidence())
+		return 0, fmt.Errorf("lab: on the lab's host: %s; logs are in %s", e.Error, l.dir)
 	case e.Done:
 		return e.Exit, nil
 	case qemu == nil:
@@ -179,6 +180,10 @@ func (l *Lab) evidence() string {
 			continue
 		}
 		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		lines = slices.DeleteFunc(lines, func(s string) bool { return strings.Contains(s, "warning: TCG doesn't support") })
+		if len(lines) == 0 {
+			continue
+		}
 		lines = lines[max(0, len(lines)-15):]
 		fmt.Fprintf(&b, "\n  end of %s:\n    %s", name, strings.Join(lines, "\n    "))
 	}

@@ -40,6 +40,11 @@ func mountBase() error {
 			return err
 		}
 	}
+	for name, target := range map[string]string{"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"} {
+		if err := os.Symlink("/proc/self/fd"+target, "/dev/"+name); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
