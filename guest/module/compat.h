@@ -23,8 +23,6 @@
 /* Loss: FDA descriptors that name the binder file itself are not closed on free. */
 extern int task_work_add(struct task_struct *task, struct callback_head *twork,
 			 enum task_work_notify_mode mode) __weak;
-/* Loss: a caller's nice value is only ever worsened, never improved. */
-extern int can_nice(const struct task_struct *p, const int nice) __weak;
 
 /* Loss: as for task_work_add, close_fd() serves instead. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)

@@ -8,6 +8,7 @@
  * table. Until then everything can be taken back, and the host is told so.
  * A fix-up that names a file uses its token up, whether or not that works.
  */
+#include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/resource.h>
@@ -245,21 +246,17 @@ static void vb_install_all(struct vb_installs *in)
 	kvfree(in->list);
 }
 
+/* The binder driver's rule: as far as the caller's RLIMIT_NICE goes, else not at all. */
 static void vb_set_nice(struct vb_delivery *d)
 {
 	s32 nice = (s32)le32_to_cpu(d->req->resp->nice);
-	long least;
 
 	if (nice == VBINDER_NO_NICE || nice == task_nice(current))
 		return;
 	nice = clamp(nice, MIN_NICE, MAX_NICE);
-	if (nice < task_nice(current) && !(can_nice && can_nice(current, nice))) {
-		/* As far as the caller's own limit lets it, if it has any. */
-		least = rlimit_to_nice(rlimit(RLIMIT_NICE));
-		if (!can_nice || least > MAX_NICE)
-			return;
-		nice = least;
-	}
+	if (nice_to_rlimit(nice) > rlimit(RLIMIT_NICE) && !capable(CAP_SYS_NICE))
+		nice = rlimit_to_nice(rlimit(RLIMIT_NICE));
+	/* Beyond MAX_NICE, where there is no such limit, this does nothing. */
 	set_user_nice(current, nice);
 }
 

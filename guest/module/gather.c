@@ -40,7 +40,7 @@ static int vb_command_len(u32 cmd)
 {
 	size_t i;
 
-	for (i = 0; i < sizeof(vb_commands) / sizeof(vb_commands[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(vb_commands); i++)
 		if (vb_commands[i] == cmd)
 			return _IOC_SIZE(cmd);
 	return -1;
@@ -217,7 +217,7 @@ static int vb_gather_fda(struct vb_gather *g, struct vb_txn_state *t, u32 index)
 	for (done = 0; done < fda.num_fds; done += n) {
 		u64 i;
 
-		n = min_t(u64, fda.num_fds - done, sizeof(words) / sizeof(words[0]));
+		n = min_t(u64, fda.num_fds - done, ARRAY_SIZE(words));
 		n -= (vb_sender_read(g->sender, words, at + done * sizeof(u32),
 				     n * sizeof(u32)) + sizeof(u32) - 1) / sizeof(u32);
 		for (i = 0; i < n; i++) {
@@ -226,7 +226,7 @@ static int vb_gather_fda(struct vb_gather *g, struct vb_txn_state *t, u32 index)
 				return err;
 		}
 		o->fd_count = cpu_to_le32(done + n);
-		if (n < min_t(u64, fda.num_fds - done, sizeof(words) / sizeof(words[0])))
+		if (n < min_t(u64, fda.num_fds - done, ARRAY_SIZE(words)))
 			break;
 	}
 	return 0;

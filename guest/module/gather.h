@@ -8,7 +8,7 @@
  * It fills the four tables of a WRITE_READ request and decides nothing else:
  * what is wrong in a transaction is stated in its record and judged by the host.
  *
- * This file and gather.c also compile in userspace (tests/), where tests/env.h
+ * This file and gather.c also compile in userspace (fuzz.c), where fuzz_env.h
  * stands in for the kernel: all contact with the sender is in the few functions
  * under "the sender".
  */
@@ -24,7 +24,7 @@
 #include <linux/types.h>
 #include <linux/uaccess.h>
 #else
-#include "env.h"
+#include "fuzz_env.h"
 #endif
 
 #include "../uapi/vbinder.h"
@@ -72,7 +72,7 @@ void vb_gather_free(struct vb_gather *g);
 /* Bytes of the control part that this piece makes, the header included. */
 u64 vb_gather_ctl_len(const struct vb_gather *g);
 
-/* The sender: implemented by payload.c and fd.c, or by tests/env.c. */
+/* The sender: implemented by payload.c and fd.c, or by fuzz.c. */
 
 /* A place in the payload to go back to. */
 struct vb_payload_mark {
