@@ -93,8 +93,11 @@ link() {
 resolved() {
 	local name=$1; shift
 	mkdir -p "$LINKS"
-	{ grep -v "^$name " "$RESOLVED" 2>/dev/null || true; printf '%s %s\n' "$name" "$*"; } | sort >"$RESOLVED.$$"
-	mv "$RESOLVED.$$" "$RESOLVED"
+	(
+		flock 9
+		{ grep -v "^$name " "$RESOLVED" 2>/dev/null || true; printf '%s %s\n' "$name" "$*"; } | sort >"$RESOLVED.new"
+		mv "$RESOLVED.new" "$RESOLVED"
+	) 9>"$LINKS/.lock"
 }
 
 # mirror: the URI of the Debian archive that this machine's apt is configured for.
@@ -109,8 +112,13 @@ mirror() {
 # papt SUITE COMMAND ARGS...: apt-get, apt-cache or another apt program over one suite's private configuration.
 papt() {
 	local suite=$1 dir=$CACHE/apt/$1 cmd=$2; shift 2
-	if [ ! -f "$dir/ready" ]; then
-		papt_setup "$suite" "$dir"
+	# The lists are read again after half a day: a mirror forgets old versions.
+	if [ -z "$(find "$dir/ready" -mmin -720 2>/dev/null)" ]; then
+		mkdir -p "$dir"
+		(
+			flock 9
+			[ -n "$(find "$dir/ready" -mmin -720 2>/dev/null)" ] || papt_setup "$suite" "$dir"
+		) 9>"$dir.lock"
 	fi
 	APT_CONFIG=$dir/apt.conf "$cmd" "$@"
 }
