@@ -299,20 +299,32 @@ func (q *Queue) SuppressInterrupts() {
 func (q *Queue) usedEventWord() *uint32 { return q.word(q.avail + 4 + 2*uint64(q.size)) }
 
 // Wait returns the next used chain, sleeping until an interrupt if there is none.
+// Its head may be in use again as soon as Wait has released it: several submitters
+// take WaitReady, and Used under a lock of their own.
 func (q *Queue) Wait(ctx context.Context) (Used, error) {
 	for {
+		if err := q.WaitReady(ctx); err != nil {
+			return Used{}, err
+		}
 		if u, ok := q.Used(); ok {
 			return u, nil
 		}
+	}
+}
+
+// WaitReady sleeps until there is a used chain.
+func (q *Queue) WaitReady(ctx context.Context) error {
+	for !q.HasUsed() {
 		if !q.WantInterrupt() {
 			continue
 		}
 		select {
 		case <-q.wake:
 		case <-ctx.Done():
-			return Used{}, fmt.Errorf("virtiotest: queue %d: no answer: %w", q.index, ctx.Err())
+			return fmt.Errorf("virtiotest: queue %d: no answer: %w", q.index, ctx.Err())
 		}
 	}
+	return nil
 }
 
 // Put copies b into fresh guest memory.
@@ -377,3 +389,6 @@ func (q *Queue) Drain() []Used {
 		all = append(all, u)
 	}
 }
+
+// UsedIdx returns used.idx as it stands in guest memory.
+func (q *Queue) UsedIdx() uint16 { return uint16(atomic.LoadUint32(q.word(q.used)) >> 16) }
