@@ -59,6 +59,10 @@ const (
 	tellEvery = 2 * time.Second
 	// settleEvery is how often clients that lost reports are tried again.
 	settleEvery = 50 * time.Millisecond
+	// joinGrace is how long a family that has just come is left to the listeners
+	// that have to join its group, before reports move there. Leaving a group is
+	// never put off: another family may get its number.
+	joinGrace = 200 * time.Millisecond
 )
 
 // Stats are counters since the emitter began.
@@ -289,8 +293,23 @@ func (e *Emitter) rechoose(h hooks) {
 	if old := e.route.Load(); *old == r {
 		return
 	}
+	if r.mode == ModeGenuine && !e.pause(joinGrace) {
+		return
+	}
 	e.route.Store(&r)
 	e.announce("failure reports: netlink families changed")
+}
+
+// pause waits; it returns false if the emitter is closed meanwhile.
+func (e *Emitter) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-e.closing:
+		return false
+	}
 }
 
 // socketFor is the netlink socket of a route; ok is false in modes without.
