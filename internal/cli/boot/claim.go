@@ -48,37 +48,65 @@ func claim(name string) (*claimed, error) {
 	return c, nil
 }
 
-// lockPID locks the pid file and writes our pid into it.
+// lockPID makes and locks the pid file and writes our pid into it.
 func lockPID(path, name string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("pid file of VM %s: %w", name, err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		defer f.Close()
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("lock %s: %w", path, err)
+	for {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+		if err != nil {
+			return nil, fmt.Errorf("pid file of VM %s: %w", name, err)
 		}
-		owner, _ := os.ReadFile(path)
-		return nil, fmt.Errorf("a VM called %s is running already (pid %s): stop it, or choose another --name", name, strings.TrimSpace(string(owner)))
+		if err := lockFile(f, name); err != nil {
+			f.Close()
+			return nil, err
+		}
+		if !isAt(f, path) {
+			f.Close() // its owner removed it just now
+			continue
+		}
+		if err := writePID(f); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("write %s: %w", path, err)
+		}
+		return f, nil
 	}
-	if err := f.Truncate(0); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("write %s: %w", path, err)
-	}
-	if _, err := fmt.Fprintf(f, "%d\n", os.Getpid()); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("write %s: %w", path, err)
-	}
-	return f, nil
 }
 
-// release gives the name back. The console log stays. The pid file is emptied
-// and not removed: removing it would let two others lock two different files.
+func lockFile(f *os.File, name string) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		owner, _ := os.ReadFile(f.Name())
+		return fmt.Errorf("a VM called %s is running already (pid %s): stop it, or choose another --name", name, strings.TrimSpace(string(owner)))
+	}
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
+// isAt reports whether f is still the file at path.
+func isAt(f *os.File, path string) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(mine, there)
+}
+
+func writePID(f *os.File) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(f, "%d\n", os.Getpid())
+	return err
+}
+
+// release gives the name back. The console log stays, until the next machine of
+// this name.
 func (c *claimed) release() {
 	if c.log != nil {
 		c.log.Close()
 	}
-	_ = c.pid.Truncate(0)
+	_ = os.Remove(c.pid.Name()) // while it is locked; see isAt
 	c.pid.Close()
 }

@@ -56,11 +56,11 @@ type Cmd struct {
 	Kernel   string `short:"k" required:"" placeholder:"FILE" help:"Kernel to boot: a bzImage (a distribution's vmlinuz) or an uncompressed vmlinux."`
 	Initrd   string `short:"i" placeholder:"FILE" help:"Initial RAM file system: a cpio archive, bare or compressed."`
 	Cmdline  string `short:"p" default:"console=ttyS0 panic=-1" help:"Kernel command line."`
-	Memory   string `short:"m" default:"1G" placeholder:"SIZE" help:"Guest memory, as 512M or 2G."`
+	Memory   string `short:"m" default:"1G" placeholder:"SIZE" help:"Guest memory, as 512M or 2G; 1G if not given."`
 	CPUs     int    `short:"c" name:"cpus" default:"1" help:"Number of vCPUs."`
 	Name     string `default:"vm" help:"Name of the machine, for exec, monitor and its runtime directory."`
 	CID      uint32 `name:"cid" default:"3" help:"The guest's vsock address."`
-	Console  string `default:"stdio" placeholder:"WHERE" help:"Where the serial console leads: stdio, file:PATH or none. The console log in the runtime directory gets it in any case."`
+	Console  string `default:"stdio" placeholder:"WHERE" help:"Where the serial console leads: stdio, file:PATH or none. stdio if not given. The console log in the runtime directory gets it in any case."`
 	Doorbell string `default:"inline" enum:"inline,worker" help:"Who serves a device's queues: inline, the vCPU that kicks; worker, a thread per queue."`
 
 	Build Builder `kong:"-"`
@@ -91,11 +91,6 @@ func (c *Cmd) RunContext(ctx context.Context, in, out *os.File) (exit vmm.Exit, 
 	}
 	defer dir.release()
 	vm.Dir, vm.Console = dir.path, dir.log.Name()
-	defer func() {
-		if exit != vmm.Poweroff {
-			vm.Log.Info("the guest's console output is kept", "file", vm.Console)
-		}
-	}()
 	console, closeConsole, err := openConsole(vm, dir.log, in, out)
 	if err != nil {
 		return vmm.Failed, err
@@ -129,7 +124,9 @@ func (c *Cmd) run(ctx context.Context, vm VM, console vmm.Console) (exit vmm.Exi
 		return vmm.Failed, err
 	}
 	defer m.Close()
-	return m.Run(ctx)
+	exit, err = m.Run(ctx)
+	vm.Log.Info("the machine has ended", "vm", vm.Name, "exit", exit.String(), "console", vm.Console)
+	return exit, err
 }
 
 // ExitError is the end of a machine that is not a power off, with its exit code.
