@@ -22,7 +22,7 @@ type powerBlock struct {
 
 // Offsets in the block of ports.
 const (
-	pm1Status  = pm1EventPort - pm1EventPort
+	pm1Status  = 0
 	pm1Enable  = pm1Status + 2
 	pm1Control = pm1ControlPort - pm1EventPort
 	pm1Ports   = pm1Control + 2

@@ -20,8 +20,7 @@ var errTripleFault = errors.New("triple fault")
 // enters again until the machine stops. Devices are called from here, so an
 // inline doorbell's work is done in this thread too.
 func (m *Machine) runVCPU(c *kvm.VCPU) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and its name
 	c.Bind()
 	defer c.Unbind()
 	for !m.stopping.Load() {

@@ -4,6 +4,7 @@ package kvm
 
 import (
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -50,9 +51,15 @@ func (c *VCPU) Close() error {
 	return syscall.Close(c.fd)
 }
 
-// Bind notes the calling thread as the one that Kick interrupts. The caller
-// has locked it (runtime.LockOSThread) and calls Unbind before unlocking.
-func (c *VCPU) Bind() { c.tid.Store(int32(unix.Gettid())) }
+// Bind notes the calling thread as the one that Kick interrupts, and names it
+// after the processor. The caller has locked it (runtime.LockOSThread) for good
+// and calls Unbind before it ends.
+func (c *VCPU) Bind() {
+	name := append(fmt.Appendf(nil, "vcpu%d", c.ID), 0)
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0) // only for people
+	runtime.KeepAlive(name)
+	c.tid.Store(int32(unix.Gettid()))
+}
 
 // Unbind ends what Bind began.
 func (c *VCPU) Unbind() { c.tid.Store(0) }
