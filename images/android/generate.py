@@ -162,8 +162,10 @@ class Part:
             edited = f"edited/{os.path.basename(source)}"
             build(edited, "edit", [f"{SOURCE}/{source}"], expression=EDITS[source])
             path = edited
-        elif source.startswith(("gen/", "/")):
+        elif source.startswith("gen/"):
             path = source
+        elif source.startswith("../programs/"):
+            path = f"{SHIMS}/{source}"
         else:
             path = f"{SOURCE}/{source}"
         obj = f"obj/{self.name}/{source.strip('/').replace('../', '')}.o"
@@ -231,7 +233,8 @@ def programs():
 
 
 def own_programs():
-    """Programs of this project, on libgbinder."""
+    """Programs of this project, on libbinder and on libgbinder."""
+    Part("binder-client", "program", ["../programs/binder-client.cpp"], uses=["libbinder"], output="root/usr/bin/binder-client")
     flags = os.popen("pkg-config --cflags libgbinder glib-2.0").read().strip()
     libs = os.popen("pkg-config --libs libgbinder glib-2.0").read().strip()
     for name in "gbinder-service", "gbinder-client":

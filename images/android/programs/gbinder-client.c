@@ -8,7 +8,8 @@
  *	call CODE SIZE	calls with SIZE bytes of arguments
  *	quit		(or end of input) ends
  * and answers each call with "CODE: ok BYTES" (BYTES of reply), "CODE: dead" for BR_DEAD_REPLY, "CODE: failed" for
- * BR_FAILED_REPLY, or "CODE: status N" for the service's own error.
+ * BR_FAILED_REPLY, "CODE: refused" where libgbinder does not call because it knows that the service is dead (it links
+ * every handle to death, also without -l), or "CODE: status N" for the service's own error.
  */
 #include <gbinder.h>
 #include <glib.h>
@@ -39,7 +40,9 @@ static void call(unsigned code, size_t size)
 		printf("%u: dead\n", code);
 	} else if (status == GBINDER_STATUS_FAILED) {
 		printf("%u: failed\n", code);
-	} else if (status != GBINDER_STATUS_OK || !reply) {
+	} else if (status == GBINDER_STATUS_OK && !reply) {
+		printf("%u: refused\n", code);
+	} else if (status != GBINDER_STATUS_OK) {
 		printf("%u: status %d\n", code, status);
 	} else {
 		gbinder_remote_reply_init_reader(reply, &reader);
