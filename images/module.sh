@@ -29,5 +29,5 @@ for series; do
 	if grep -i 'warning' "$out/module.log" | grep -v 'compiler differs' >&2; then
 		die "the guest driver builds with warnings for kernel $series; log: $out/module.log"
 	fi
-	cmp -s "$out/module/virtbinder.ko" "$out/virtbinder.ko" || cp "$out/module/virtbinder.ko" "$out/virtbinder.ko"
+	strip --strip-debug -o "$out/virtbinder.ko" "$out/module/virtbinder.ko" # debug information stays in module/
 done
