@@ -156,6 +156,20 @@ func TestEscapes(t *testing.T) {
 	}
 }
 
+// TestLogIsCapped: the beginning is kept, the rest is dropped with one notice.
+func TestLogIsCapped(t *testing.T) {
+	var kept bytes.Buffer
+	w := &cappedWriter{w: &kept, left: 10}
+	for range 5 {
+		if n, err := w.Write([]byte("12345678")); n != 8 || err != nil {
+			t.Fatalf("wrote %d, %v", n, err)
+		}
+	}
+	if got := kept.String(); !strings.HasPrefix(got, "1234567812\r\n[") || strings.Count(got, "full") != 1 {
+		t.Errorf("kept %q", got)
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	seen := map[int]vmm.Exit{}
 	for _, e := range []vmm.Exit{vmm.Poweroff, vmm.Failed, vmm.Reboot, vmm.Panic, vmm.TripleFault, vmm.Stopped} {

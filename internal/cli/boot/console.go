@@ -13,7 +13,7 @@ import (
 // openConsole connects the guest's console: the log always, and what the flag
 // says. The returned function undoes it and restores the terminal.
 func openConsole(vm VM, log, in, out *os.File) (vmm.Console, func() error, error) {
-	c := vmm.Console{Log: log}
+	c := vmm.Console{Log: &cappedWriter{w: log, left: logLimit}}
 	switch vm.where {
 	case consoleFile:
 		f, err := os.OpenFile(vm.consPath, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
