@@ -8,8 +8,11 @@
 
 mkdir -p "$BUILD" "$CACHE"
 mirror >/dev/null # one clear error instead of one from each part
+set -m # a process group of its own, so that it ends with us
 "$IMAGES_DIR/android/build.sh" &
 android=$!
+set +m
+trap 'kill -- -"$android" 2>/dev/null || true' EXIT
 "$IMAGES_DIR/qemu.sh"
 "$IMAGES_DIR/kernel.sh" 6.12 6.1 7.x
 "$IMAGES_DIR/l1.sh" 6.12 7.x

@@ -70,6 +70,7 @@ cached() {
 	exec {lock}>"$CACHE/tmp/$entry.lock"
 	flock -n "$lock" || { say "another run is making $entry; waiting for it"; flock "$lock"; }
 	if [ ! -d "$dir" ]; then
+		rm -rf "$CACHE/tmp/$entry".?????? # of runs that did not finish
 		tmp=$(mktemp -d "$CACHE/tmp/$entry.XXXXXX")
 		# Not "|| die": a subshell in such a list would go on after errors.
 		set +e
