@@ -318,6 +318,9 @@ static int vb_exchange_answer(struct vb_exchange *x, struct vb_call *c)
 		return 0;
 	}
 	x->writing = false;
+	/* A stream that stopped may leave the read to a request of its own. */
+	if (flags & VBINDER_RESP_STOPPED && !resp->br_len && vb_read_room(x))
+		x->again = true;
 	return vb_exchange_read(x, c);
 }
 
