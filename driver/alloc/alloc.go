@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package alloc divides a process's buffer window into ranges: best fit over the
+// free ranges, the remainder split off, neighbours joined on free, and a second
+// budget of half the window for oneway buffers, as the kernel's binder_alloc.c.
+//
+// It knows no locks, no memory and no clock: offsets in, offsets out. Every
+// operation is O(log n) in the number of ranges and allocates nothing once its
+// tables have grown to the window's working set.
+package alloc
+
+import "errors"
+
+// Align is the alignment of every range, in bytes.
+const Align = 8
+
+// ErrNoSpace says that no free range is large enough, or that the oneway budget
+// is used up. The kernel's errno for both is ENOSPC.
+var ErrNoSpace = errors.New("no space left in the buffer window")
+
+// Range names an allocated range by a small number that stays fixed until Free.
+type Range int32
+
+const none Range = -1
+
+// node is one range of the window, allocated or free, and at the same time a
+// node of the treap it is in.
+type node struct {
+	off, size   uint64
+	prev, next  Range // neighbours by address
+	left, right Range // children in the treap
+	prio        uint32
+	free        bool
+	async       bool
+}
+
+// Allocator divides one window. It is not safe for concurrent use.
+type Allocator struct {
+	size      uint64
+	asyncFree uint64
+	nodes     []node
+	spare     []Range
+	freeRoot  Range // by (size, off)
+	usedRoot  Range // by off
+	seed      uint32
+	used      int
+}
+
+// Reset makes a an allocator of size bytes, all free. size is a multiple of Align.
+func (a *Allocator) Reset(size uint64) {
+	*a = Allocator{size: size, asyncFree: size / 2, nodes: a.nodes[:0], spare: a.spare[:0],
+		freeRoot: none, usedRoot: none, seed: 0x9e3779b9}
+	if size > 0 {
+		r := a.newNode(node{off: 0, size: size, prev: none, next: none, free: true})
+		a.freeRoot = a.insert(a.freeRoot, r, a.bySize)
+	}
+}
+
+// Size is the window's size in bytes.
+func (a *Allocator) Size() uint64 { return a.size }
+
+// AsyncFree is what is left of the oneway budget, in bytes.
+func (a *Allocator) AsyncFree() uint64 { return a.asyncFree }
+
+// Len is the number of allocated ranges.
+func (a *Allocator) Len() int { return a.used }
+
+// Alloc takes size bytes (a multiple of Align, not 0), from the oneway budget too
+// when async. It returns the range and its offset in the window.
+func (a *Allocator) Alloc(size uint64, async bool) (Range, uint64, error) {
+	if async && a.asyncFree < size {
+		return none, 0, ErrNoSpace
+	}
+	r := a.bestFit(size)
+	if r == none {
+		return none, 0, ErrNoSpace
+	}
+	a.freeRoot = a.remove(a.freeRoot, r, a.bySize)
+	if rest := a.nodes[r].size - size; rest > 0 {
+		n := a.nodes[r]
+		tail := a.newNode(node{off: n.off + size, size: rest, prev: r, next: n.next, free: true})
+		if n.next != none {
+			a.nodes[n.next].prev = tail
+		}
+		a.nodes[r].next, a.nodes[r].size = tail, size
+		a.freeRoot = a.insert(a.freeRoot, tail, a.bySize)
+	}
+	n := &a.nodes[r]
+	n.free, n.async = false, async
+	if async {
+		a.asyncFree -= size
+	}
+	a.used++
+	a.usedRoot = a.insert(a.usedRoot, r, a.byOff)
+	return r, a.nodes[r].off, nil
+}
+
+// Find returns the allocated range that starts exactly at off.
+func (a *Allocator) Find(off uint64) (Range, bool) {
+	for r := a.usedRoot; r != none; {
+		switch n := &a.nodes[r]; {
+		case off < n.off:
+			r = n.left
+		case off > n.off:
+			r = n.right
+		default:
+			return r, true
+		}
+	}
+	return none, false
+}
+
+// Bounds returns the offset and size of a range, in bytes.
+func (a *Allocator) Bounds(r Range) (off, size uint64) { return a.nodes[r].off, a.nodes[r].size }
+
+// Free gives an allocated range back and joins it with free neighbours.
+func (a *Allocator) Free(r Range) {
+	n := &a.nodes[r]
+	a.usedRoot = a.remove(a.usedRoot, r, a.byOff)
+	a.used--
+	if n.async {
+		a.asyncFree += n.size
+	}
+	n.free, n.async = true, false
+	if n.next != none && a.nodes[n.next].free {
+		a.join(r, n.next)
+	}
+	if p := a.nodes[r].prev; p != none && a.nodes[p].free {
+		a.freeRoot = a.remove(a.freeRoot, p, a.bySize)
+		a.joinInto(p, r)
+		r = p
+	}
+	a.freeRoot = a.insert(a.freeRoot, r, a.bySize)
+}
+
+// Each calls f for every allocated range in address order until it returns false.
+func (a *Allocator) Each(f func(r Range, off, size uint64, async bool) bool) {
+	a.walk(a.usedRoot, f)
+}
+
+func (a *Allocator) walk(r Range, f func(Range, uint64, uint64, bool) bool) bool {
+	if r == none {
+		return true
+	}
+	n := a.nodes[r]
+	return a.walk(n.left, f) && f(r, n.off, n.size, n.async) && a.walk(n.right, f)
+}
+
+// join takes the free range next out of the tree and into r, its left neighbour.
+func (a *Allocator) join(r, next Range) {
+	a.freeRoot = a.remove(a.freeRoot, next, a.bySize)
+	a.joinInto(r, next)
+}
+
+// joinInto adds next, which is in no tree, to its left neighbour r.
+func (a *Allocator) joinInto(r, next Range) {
+	n := a.nodes[next]
+	a.nodes[r].size += n.size
+	a.nodes[r].next = n.next
+	if n.next != none {
+		a.nodes[n.next].prev = r
+	}
+	a.spare = append(a.spare, next)
+}
+
+func (a *Allocator) bestFit(size uint64) Range {
+	best := none
+	for r := a.freeRoot; r != none; {
+		n := &a.nodes[r]
+		if n.size >= size {
+			best, r = r, n.left
+		} else {
+			r = n.right
+		}
+	}
+	return best
+}
+
+func (a *Allocator) newNode(n node) Range {
+	a.seed = a.seed*1664525 + 1013904223
+	n.prio, n.left, n.right = a.seed, none, none
+	if l := len(a.spare); l > 0 {
+		r := a.spare[l-1]
+		a.spare = a.spare[:l-1]
+		a.nodes[r] = n
+		return r
+	}
+	a.nodes = append(a.nodes, n)
+	return Range(len(a.nodes) - 1)
+}

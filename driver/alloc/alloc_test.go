@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package alloc
+
+import (
+	"math/rand"
+	"sort"
+	"testing"
+)
+
+// naive is the twin that the allocator is checked against: a list of ranges and
+// a linear search.
+type naive struct {
+	size, async uint64
+	used        []span
+}
+
+type span struct {
+	off, size uint64
+	async     bool
+}
+
+func (n *naive) alloc(size uint64, async bool) (uint64, bool) {
+	if async && n.async < size {
+		return 0, false
+	}
+	best, bestSize, pos := uint64(0), ^uint64(0), uint64(0)
+	sort.Slice(n.used, func(i, j int) bool { return n.used[i].off < n.used[j].off })
+	for i := 0; i <= len(n.used); i++ {
+		end := n.size
+		if i < len(n.used) {
+			end = n.used[i].off
+		}
+		if gap := end - pos; gap >= size && gap < bestSize {
+			best, bestSize = pos, gap
+		}
+		if i < len(n.used) {
+			pos = n.used[i].off + n.used[i].size
+		}
+	}
+	if bestSize == ^uint64(0) {
+		return 0, false
+	}
+	n.used = append(n.used, span{best, size, async})
+	if async {
+		n.async -= size
+	}
+	return best, true
+}
+
+func (n *naive) free(off uint64) {
+	for i, s := range n.used {
+		if s.off == off {
+			if s.async {
+				n.async += s.size
+			}
+			n.used = append(n.used[:i], n.used[i+1:]...)
+			return
+		}
+	}
+}
+
+// TestAgainstNaive runs random programs on the allocator and on its twin.
+func TestAgainstNaive(t *testing.T) {
+	for seed := int64(0); seed < 50; seed++ {
+		rnd := rand.New(rand.NewSource(seed))
+		const size = 1 << 14
+		var a Allocator
+		a.Reset(size)
+		n := &naive{size: size, async: size / 2}
+		var live []uint64
+		for step := 0; step < 2000; step++ {
+			if len(live) > 0 && rnd.Intn(5) < 2 {
+				i := rnd.Intn(len(live))
+				r, ok := a.Find(live[i])
+				if !ok {
+					t.Fatalf("seed %d step %d: lost range at %#x", seed, step, live[i])
+				}
+				a.Free(r)
+				n.free(live[i])
+				live = append(live[:i], live[i+1:]...)
+				continue
+			}
+			sz := uint64(1+rnd.Intn(64)) * Align
+			async := rnd.Intn(3) == 0
+			_, off, err := a.Alloc(sz, async)
+			want, ok := n.alloc(sz, async)
+			if (err == nil) != ok || ok && off != want {
+				t.Fatalf("seed %d step %d: alloc %d: got %#x, %v; want %#x, %v", seed, step, sz, off, err, want, ok)
+			}
+			if ok {
+				live = append(live, off)
+			}
+		}
+		for _, off := range live {
+			r, _ := a.Find(off)
+			a.Free(r)
+		}
+		if a.Len() != 0 || a.AsyncFree() != size/2 {
+			t.Fatalf("seed %d: %d ranges left, oneway budget %d", seed, a.Len(), a.AsyncFree())
+		}
+		if _, off, err := a.Alloc(size, false); err != nil || off != 0 {
+			t.Fatalf("seed %d: the window did not come back whole: %v", seed, err)
+		}
+	}
+}
+
+func TestFindOnlyExactStart(t *testing.T) {
+	var a Allocator
+	a.Reset(4096)
+	_, off, _ := a.Alloc(64, false)
+	if _, ok := a.Find(off + 8); ok {
+		t.Error("found a range at an address inside it")
+	}
+	if _, ok := a.Find(64); ok {
+		t.Error("found the free remainder")
+	}
+}
+
+// BenchmarkAllocFree is the steady state: one buffer taken and given back beside
+// many small ones that stay.
+func BenchmarkAllocFree(b *testing.B) {
+	var a Allocator
+	a.Reset(1 << 20)
+	for i := 0; i < 10000; i++ {
+		if _, _, err := a.Alloc(64, false); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		r, _, _ := a.Alloc(128, false)
+		a.Free(r)
+	}
+}
