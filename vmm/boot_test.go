@@ -62,6 +62,11 @@ func guestTest(con *os.File, what string) {
 		guestEnd(con, syscall.LINUX_REBOOT_CMD_RESTART)
 	case "panic":
 		_ = os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
+	case "pvpanic":
+		if err := guestInsmod("pvpanic", "pvpanic-mmio"); err != nil {
+			fmt.Fprintf(con, "init: FAILED: %v\n", err)
+		}
+		_ = os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
 	case "report":
 		guestReport(con)
 		guestEnd(con, syscall.LINUX_REBOOT_CMD_POWER_OFF)
@@ -81,6 +86,27 @@ func guestTest(con *os.File, what string) {
 		w.Flush()
 		guestEnd(con, syscall.LINUX_REBOOT_CMD_POWER_OFF)
 	}
+}
+
+// guestInsmod loads modules that moduleRecords put into the initramfs.
+func guestInsmod(names ...string) error {
+	for _, name := range names {
+		path, flags := "/"+name+".ko", 0
+		f, err := os.Open(path)
+		if os.IsNotExist(err) {
+			flags = unix.MODULE_INIT_COMPRESSED_FILE
+			f, err = os.Open(path + ".xz")
+		}
+		if err != nil {
+			return err
+		}
+		err = unix.FinitModule(int(f.Fd()), "", flags)
+		f.Close()
+		if err != nil {
+			return fmt.Errorf("load %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // guestEnd ends the guest, once what it printed is out.
@@ -131,7 +157,7 @@ func testKernels(t *testing.T) []string {
 }
 
 // makeInitrd writes an initramfs whose /init is this program.
-func makeInitrd(t *testing.T) string {
+func makeInitrd(t *testing.T, more ...cpio.Record) string {
 	t.Helper()
 	self, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
@@ -139,11 +165,11 @@ func makeInitrd(t *testing.T) string {
 	}
 	var buf bytes.Buffer
 	w := cpio.Newc.Writer(&buf)
-	for _, r := range []cpio.Record{
+	for _, r := range append([]cpio.Record{
 		cpio.Directory("dev", 0o755),
 		cpio.CharDev("dev/console", 0o600, 5, 1),
 		cpio.StaticFile("init", string(self), 0o755),
-	} {
+	}, more...) {
 		if err := w.WriteRecord(r); err != nil {
 			t.Fatal(err)
 		}
@@ -156,6 +182,29 @@ func makeInitrd(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// moduleRecords finds stock modules beside a guest kernel, where the images have
+// them.
+func moduleRecords(t *testing.T, kernel string, names ...string) (records []cpio.Record) {
+	t.Helper()
+	base := filepath.Join(filepath.Dir(kernel), "modules")
+	for _, name := range names {
+		for _, file := range []string{name + ".ko", name + ".ko.xz"} {
+			found, _ := filepath.Glob(filepath.Join(base, "lib/modules/*/kernel/drivers/misc/*", file))
+			for _, path := range found {
+				b, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				records = append(records, cpio.StaticFile(file, string(b), 0o644))
+			}
+		}
+	}
+	if len(records) != len(names) {
+		t.Skipf("no modules %v under %s", names, base)
+	}
+	return records
 }
 
 // transcript is a console that remembers, and can wait for a text.
@@ -227,6 +276,7 @@ func boot(t *testing.T, cfg Config) (Exit, string) {
 		cfg.CPUs = 1
 	}
 	cfg.Log = slog.New(slog.NewTextHandler(os.Stdout, nil))
+	files := openFiles(t)
 	m, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -238,7 +288,19 @@ func boot(t *testing.T, cfg Config) (Exit, string) {
 	if err := m.Close(); err != nil {
 		t.Errorf("close: %v", err)
 	}
+	if left := openFiles(t); left != files {
+		t.Errorf("%d files are open after the machine, %d before", left, files)
+	}
 	return exit, out.String()
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
 }
 
 // TestExits tells the ways a guest can end apart.
@@ -255,6 +317,7 @@ func TestExits(t *testing.T) {
 			{"reboot by port 0xcf9", "reboot", "reboot=p", Reboot},
 			{"panic", "panic", "", Panic},
 			{"panic, by triple fault", "panic", "reboot=t", Panic},
+			{"panic, standing still", "panic", "panic=0", Panic},
 			{"triple fault", "reboot", "reboot=t", TripleFault},
 		} {
 			t.Run(filepath.Base(filepath.Dir(kernel))+"/"+c.name, func(t *testing.T) {
@@ -267,5 +330,19 @@ func TestExits(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestPanicDevice: a guest with the pvpanic driver is told from a reboot without
+// any word on the console.
+func TestPanicDevice(t *testing.T) {
+	for _, kernel := range testKernels(t) {
+		t.Run(filepath.Base(filepath.Dir(kernel)), func(t *testing.T) {
+			initrd := makeInitrd(t, moduleRecords(t, kernel, "pvpanic", "pvpanic-mmio")...)
+			exit, out := boot(t, Config{Kernel: kernel, Initrd: initrd, Cmdline: "panic=-1 mitigations=off test=pvpanic"})
+			if exit != Panic || strings.Contains(out, panicMark) {
+				t.Errorf("exit is %v; the guest said:\n%s", exit, out)
+			}
+		})
 	}
 }

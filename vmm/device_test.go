@@ -219,7 +219,7 @@ func TestMachineReport(t *testing.T) {
 		for _, c := range []struct {
 			cpus int
 			mem  uint64
-		}{{1, 256 << 20}, {4, 1 << 30}} {
+		}{{1, 256 << 20}, {4, 4 << 30}} {
 			t.Run(fmt.Sprintf("%s,cpus=%d", filepath.Base(filepath.Dir(kernel)), c.cpus), func(t *testing.T) {
 				exit, out := boot(t, Config{Kernel: kernel, Initrd: makeInitrd(t), Cmdline: testCmdline + "report", CPUs: c.cpus, MemoryBytes: c.mem})
 				if exit != Poweroff {
@@ -234,6 +234,7 @@ func TestMachineReport(t *testing.T) {
 					fmt.Sprintf("report: cpuinfo: cpu cores\t: %d", c.cpus),
 					fmt.Sprintf("report: cpuinfo: apicid\t\t: %d", c.cpus-1),
 					"ttyS0",
+					map[bool]string{true: "100000000-13fffffff : System RAM", false: "00100000-0fffffff : System RAM"}[c.mem > mmioHoleStart],
 				} {
 					if !strings.Contains(out, want) {
 						t.Errorf("the report does not have %q", want)
