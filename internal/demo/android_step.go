@@ -36,7 +36,35 @@ func (d *demo) stepAndroid(ctx context.Context) error {
 	if err := d.check(err, "AOSP `dumpsys -l`", ""); err != nil {
 		return err
 	}
-	return d.gbinder(ctx)
+	if err := d.gbinder(ctx); err != nil {
+		return err
+	}
+	return d.figures(ctx)
+}
+
+// ping is libbinder's PING_TRANSACTION, '_PNG'.
+const ping = "1599098439"
+
+// figures measures the ring, and calls between AOSP's own programs.
+func (d *demo) figures(ctx context.Context) error {
+	client, err := d.client(ctx, "binder-client", "manager")
+	if err != nil {
+		return err
+	}
+	if err := d.countDoorbells(ctx, client, ping, "a libbinder client's call to AOSP's servicemanager"); err != nil {
+		return err
+	}
+	const file = "/sys/kernel/debug/virtbinder/ping"
+	out, err := d.guest.run(ctx, "sh", "-c", "echo 1000 >"+file+" && cat "+file)
+	var n, mean, least, p50 float64
+	if err == nil {
+		_, err = fmt.Sscanf(out, "pings %g ns mean %g min %g p50 %g", &n, &mean, &least, &p50)
+	}
+	if err := d.check(err, "an empty request goes round the ring", fmt.Sprintf("%.0f times", n)); err != nil {
+		return err
+	}
+	d.figure("one such round trip, p50", p50/1000, "us")
+	return nil
 }
 
 // serviceManager starts AOSP's servicemanager and waits until it serves. It is
