@@ -61,13 +61,11 @@ func (r *request) trim() {
 	if cap(r.core.Resp.Fix) > keepEntries {
 		r.core.Resp.Fix = nil
 	}
-	if cap(r.core.Gather) > keepEntries || cap(r.core.Objects) > keepEntries || cap(r.core.FDs) > keepEntries {
-		r.core.Gather, r.core.Objects, r.core.FDs = nil, nil, nil
+	if cap(r.core.Objects) > keepEntries || cap(r.core.FDs) > keepEntries {
+		r.core.Objects, r.core.FDs = nil, nil
 	}
-	if cap(r.wr.Extents) > keepEntries {
-		r.wr.Extents = nil
-	}
-	r.core.Stream = nil
+	r.wr.Trim(keepEntries)
+	r.core.Stream, r.core.Gather = nil, nil
 }
 
 // clear makes the answer an empty success.

@@ -18,6 +18,18 @@ type WriteRead struct {
 	FixCap  uint32   // room for fix-ups in the answer
 	Extents []Extent // by Pos; none if the payload follows the control part
 	Payload uint64   // bytes
+
+	txns []driver.Gather // all of the request's; the core advances Request.Gather
+}
+
+// Trim drops memory beyond the given number of entries of each table.
+func (w *WriteRead) Trim(entries int) {
+	if cap(w.Extents) > entries {
+		w.Extents = nil
+	}
+	if cap(w.txns) > entries {
+		w.txns = nil
+	}
 }
 
 // Parse reads the control part of a WRITE_READ into r and w. after is the number
@@ -136,7 +148,7 @@ func (w *WriteRead) parseObjects(b []byte, r *driver.Request) error {
 }
 
 func (w *WriteRead) parseTxns(b []byte, r *driver.Request) error {
-	r.Gather = r.Gather[:0]
+	w.txns = w.txns[:0]
 	least := uint64(0) // where the next command can stand
 	for ; len(b) > 0; b = b[SizeofTxn:] {
 		g := driver.Gather{
@@ -159,8 +171,9 @@ func (w *WriteRead) parseTxns(b []byte, r *driver.Request) error {
 			return invalid("vbinder_txn.obj_first", uint64(g.ObjFirst), "a run outside the vbinder_obj table")
 		}
 		least = uint64(g.CmdPos) + code
-		r.Gather = append(r.Gather, g)
+		w.txns = append(w.txns, g)
 	}
+	r.Gather = w.txns
 	return nil
 }
 
