@@ -24,7 +24,6 @@ type guest struct {
 	drv     *virtiotest.Driver
 	window  []byte
 	reports []driver.Report
-	events  []virtiotest.Span // by head
 	seq     uint32
 }
 
