@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package driver
+
+import "virtbinder/internal/lockrank"
+
+// Exec is one caller's way into the core: scratch memory that is reused from call
+// to call, and the effects that locked sections decided and that are carried out
+// after unlock. A goroutine that feeds a core owns one; it must not be shared.
+type Exec struct {
+	// Tag is the caller's, for Env.Complete to recognise its own Exec by.
+	Tag any
+
+	core *Core
+
+	ready    []*Thread // claimed: their parked reads run before unlock
+	done     []*Request
+	reports  []vmReport
+	events   []vmEvent
+	releases []span
+
+	build builder // the transaction being built; its slices are reused
+}
+
+type vmReport struct {
+	env Env
+	r   Report
+}
+
+type vmEvent struct {
+	env Env
+	e   Event
+}
+
+type span struct {
+	env       Env
+	off, size uint64
+}
+
+// EventKind says what an Event tells.
+type EventKind uint32
+
+const (
+	// EventPoll: some thread of the process became readable.
+	EventPoll EventKind = 1
+	// EventThread: a read that was answered as waiting may be sent again.
+	EventThread EventKind = 2
+	// EventPut: drop Token; it will not be delivered.
+	EventPut EventKind = 3
+)
+
+// Event is something that the guest driver must learn though no request waits.
+type Event struct {
+	Kind  EventKind
+	Proc  ProcID
+	TID   uint32
+	Token uint32
+}
+
+func (x *Exec) lock(c *Core) {
+	x.core = c
+	c.mu.Lock()
+}
+
+// unlock runs the reads that became ready, releases Core.mu and carries out what
+// was decided under it.
+func (x *Exec) unlock() {
+	x.runReady()
+	x.core.mu.Unlock()
+	x.flush()
+}
+
+// flush carries out the effects: reports first, so that they are built and gone
+// before anybody can read the failure, then responses, events, and freed memory.
+func (x *Exec) flush() {
+	lockrank.AssertNone("publishing")
+	for i := range x.reports {
+		x.reports[i].env.Report(x.reports[i].r)
+	}
+	x.reports = x.reports[:0]
+	for i, r := range x.done {
+		x.done[i] = nil
+		r.vm.env.Complete(x, r)
+	}
+	x.done = x.done[:0]
+	for i := range x.events {
+		x.events[i].env.Event(x, x.events[i].e)
+	}
+	x.events = x.events[:0]
+	for _, s := range x.releases {
+		s.env.Release(s.off, s.size)
+	}
+	x.releases = x.releases[:0]
+}
+
+func (x *Exec) event(vm *VM, e Event) { x.events = append(x.events, vmEvent{vm.env, e}) }
+
+// putToken drops a file that the guest holds for us.
+func (x *Exec) putToken(vm *VM, token uint32) {
+	if token != 0 {
+		x.event(vm, Event{Kind: EventPut, Token: token})
+	}
+}
+
+// wake makes th run its parked read before the lock is released. It is the only
+// way a read becomes claimed.
+func (x *Exec) wake(th *Thread) {
+	th.leaveWaiting()
+	switch {
+	case th.parked:
+		th.parked = false
+		x.ready = append(x.ready, th)
+	case th.absent:
+		th.absent = false
+		x.event(th.proc.vm, Event{Kind: EventThread, Proc: th.proc.id, TID: th.tid})
+	}
+	if th.looper&looperPoll != 0 {
+		th.proc.pollWake(x)
+	}
+}
+
+func (x *Exec) runReady() {
+	for i := 0; i < len(x.ready); i++ {
+		th := x.ready[i]
+		x.ready[i] = nil
+		if th.reading != nil && !th.parked {
+			th.resumeRead(x)
+		}
+	}
+	x.ready = x.ready[:0]
+}
