@@ -169,10 +169,9 @@ func (th *Thread) transact(x *Exec, r *Request, arg []byte, reply bool) unix.Err
 		return unix.EFAULT // the guest driver could not gather for it
 	}
 	sg := len(arg) > uapi.SizeTransactionData
-	tr := uapi.DecodeTransactionData(arg, sg)
 	g := &r.Gather[0]
 	r.Gather = r.Gather[1:]
-	x.build.run(x, th, r, g, &tr, reply)
+	x.build.run(x, th, r, g, uapi.DecodeTransactionData(arg, sg), reply)
 	return 0
 }
 

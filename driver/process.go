@@ -183,7 +183,7 @@ func (p *Process) release(x *Exec) {
 
 func (p *Process) releaseMemory(x *Exec) {
 	for _, b := range p.buffers {
-		if b != nil {
+		if b != nil && b.state != bufFreed {
 			p.vm.counts.gone(statBuffer)
 		}
 	}

@@ -17,7 +17,7 @@ type builder struct {
 	th    *Thread
 	r     *Request
 	g     *Gather
-	tr    *uapi.TransactionData
+	tr    uapi.TransactionData
 	reply bool
 
 	id        uint64

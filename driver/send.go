@@ -9,7 +9,7 @@ import "virtbinder/driver/uapi"
 // copy only.
 
 // run builds and sends one transaction.
-func (bd *builder) run(x *Exec, th *Thread, r *Request, g *Gather, tr *uapi.TransactionData, reply bool) {
+func (bd *builder) run(x *Exec, th *Thread, r *Request, g *Gather, tr uapi.TransactionData, reply bool) {
 	bd.start(x, th, r, g, tr, reply)
 	f := bd.prepare()
 	if f == accepted {
@@ -34,7 +34,7 @@ func (bd *builder) run(x *Exec, th *Thread, r *Request, g *Gather, tr *uapi.Tran
 	bd.end()
 }
 
-func (bd *builder) start(x *Exec, th *Thread, r *Request, g *Gather, tr *uapi.TransactionData, reply bool) {
+func (bd *builder) start(x *Exec, th *Thread, r *Request, g *Gather, tr uapi.TransactionData, reply bool) {
 	l, fn := bd.layout, bd.copyFn
 	l.reset()
 	*bd = builder{x: x, th: th, r: r, g: g, tr: tr, reply: reply, layout: l, copyFn: fn}
@@ -249,7 +249,7 @@ func (bd *builder) end() {
 			}
 		}
 	}
-	bd.th, bd.r, bd.g, bd.tr, bd.target, bd.toThread, bd.node = nil, nil, nil, nil, nil, nil, nil
+	bd.th, bd.r, bd.g, bd.target, bd.toThread, bd.node = nil, nil, nil, nil, nil, nil
 	bd.inReplyTo, bd.t, bd.b = nil, nil, nil
 }
 

@@ -51,7 +51,7 @@ func (l *layout) reset() {
 
 // reserve makes the transaction and its buffer.
 func (bd *builder) reserve() failure {
-	th, tr := bd.th, bd.tr
+	th, tr := bd.th, &bd.tr
 	core := th.proc.vm.core
 	t := core.newTransaction(th.proc.vm)
 	bd.t = t

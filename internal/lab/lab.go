@@ -132,6 +132,7 @@ func (l *Lab) supervise(ctx context.Context, c *Config, ours []*os.File, started
 	go readEvents(ours[0], running, event)
 	watch, stop := context.WithCancelCause(ctx)
 	go l.watch(watch, stop, running)
+	go heartbeat(watch, ours[0], running)
 	err := l.qemu.Wait()
 	stop(nil)
 	<-streams
@@ -151,6 +152,33 @@ func (l *Lab) watch(ctx context.Context, stop context.CancelCauseFunc, running <
 	}
 	<-ctx.Done()
 	unix.Kill(-l.qemu.Process.Pid, unix.SIGKILL)
+}
+
+// beat is how often the heartbeat disturbs L1.
+const beat = 100 * time.Millisecond
+
+// heartbeat sends L1 an interrupt now and then. QEMU 10.0's emulation of AMD-V can lose the request for an interrupt:
+// leaving an L2 changes the processor's pending-interrupt word without a lock, while the timer's thread sets a bit in it. If
+// that was L1's only armed timer, L1 sleeps for ever, with the interrupt pending in its APIC. Any other interrupt
+// makes it look. A line break between messages means nothing to L1's init.
+func heartbeat(ctx context.Context, control io.Writer, running <-chan struct{}) {
+	select {
+	case <-running:
+	case <-ctx.Done():
+		return
+	}
+	t := time.NewTicker(beat)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			if _, err := control.Write([]byte{'\n'}); err != nil {
+				return
+			}
+		}
+	}
 }
 
 // outcome decides what the run came to.
