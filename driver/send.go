@@ -44,12 +44,11 @@ func (bd *builder) start(x *Exec, th *Thread, r *Request, g *Gather, tr uapi.Tra
 
 // prepare is all that can be decided before the copy.
 func (bd *builder) prepare() failure {
-	f := accepted
+	resolve := bd.resolveCall
 	if bd.reply {
-		f = bd.resolveReply()
-	} else {
-		f = bd.resolveCall()
+		resolve = bd.resolveReply
 	}
+	f := resolve()
 	if f == accepted {
 		f = bd.reserve()
 	}
