@@ -38,6 +38,7 @@ type Buffer struct {
 	senderPID   uint32
 	node        *Node // called object; nil for a reply
 	txn         *Transaction
+	delivery    uint64 // of the read that took it; 0: not yet
 	held        []heldObject
 }
 

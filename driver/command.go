@@ -91,26 +91,21 @@ func (vm *VM) WriteRead(x *Exec, r *Request) {
 	r.reset(vm)
 	x.lock(vm.core)
 	defer x.unlock()
-	p := vm.proc(r.Proc)
-	if p == nil {
-		x.gone(r)
+	th := vm.caller(x, r)
+	if th == nil {
 		return
 	}
-	th, errno := p.thread(r.TID)
-	if errno == 0 && (th.reading != nil || th.writing) {
-		errno = unix.EBUSY // one thread makes one call at a time; only a broken guest gets here
-	}
-	if errno != 0 {
-		x.finish(r, errno)
+	if th.reading != nil || th.writing {
+		x.finish(r, unix.EBUSY) // one thread makes one call at a time; only a broken guest gets here
 		return
 	}
 	th.absent = false
 	th.leaveWaiting()
 	th.writing = true
-	errno = th.write(x, r)
+	errno := th.write(x, r)
 	th.writing = false
 	switch {
-	case th.dead || p.dead:
+	case th.dead || th.proc.dead:
 		x.gone(r)
 	case errno != 0 || r.Partial || r.ReadSize == 0:
 		th.needReturn = false

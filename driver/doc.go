@@ -26,7 +26,7 @@
 //	step 5  resolve.go     handle -> node -> target process; stack rules; target thread
 //	step 6  translate.go   space reserved, objects translated to private records
 //	        payload.go     [lock dropped] payload copied once into the target's window
-//	        transaction.go queued on the target
+//	        send.go        [lock retaken] queued on the target
 //	step 7  read.go        a parked read of the target is claimed and filled
 //
 // Nothing that a guest can write is read back to decide anything: offsets, objects,

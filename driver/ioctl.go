@@ -14,14 +14,8 @@ func (vm *VM) Ioctl(x *Exec, r *Request, cmd uint32, arg *[24]byte) {
 	r.reset(vm)
 	x.lock(vm.core)
 	defer x.unlock()
-	p := vm.proc(r.Proc)
-	if p == nil {
-		x.gone(r)
-		return
-	}
-	th, errno := p.thread(r.TID)
-	if errno != 0 {
-		x.finish(r, errno)
+	th := vm.caller(x, r)
+	if th == nil {
 		return
 	}
 	// Any ioctl spends the first return of a fresh thread, as in the C driver.
@@ -30,7 +24,7 @@ func (vm *VM) Ioctl(x *Exec, r *Request, cmd uint32, arg *[24]byte) {
 		vm.freeze(x, r, le.Uint32(arg[0:]), le.Uint32(arg[4:]), le.Uint32(arg[8:]))
 		return
 	}
-	errno = th.ioctl(x, cmd, arg)
+	errno := th.ioctl(x, cmd, arg)
 	r.Resp.BR = append(r.Resp.BR, arg[:]...)
 	x.finish(r, errno)
 }

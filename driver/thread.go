@@ -94,6 +94,22 @@ func (p *Process) thread(tid uint32) (*Thread, unix.Errno) {
 	return th, 0
 }
 
+// caller finds the thread that makes request r; without one, r is answered and nil
+// is returned. Caller holds Core.mu.
+func (vm *VM) caller(x *Exec, r *Request) *Thread {
+	p := vm.proc(r.Proc)
+	if p == nil {
+		x.gone(r)
+		return nil
+	}
+	th, errno := p.thread(r.TID)
+	if errno != 0 {
+		x.finish(r, errno)
+		return nil
+	}
+	return th
+}
+
 // enqueue queues work that the thread should return for, and claims its read.
 func (th *Thread) enqueue(x *Exec, w *work) {
 	th.todo.push(w)

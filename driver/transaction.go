@@ -220,7 +220,7 @@ func (t *Transaction) deliver(x *Exec, th *Thread, r *Request) bool {
 	th.put32(r, cmd)
 	r.Resp.BR = tr.Append(r.Resp.BR, cmd == uapi.BR_TRANSACTION_SEC_CTX)
 
-	b.state = bufDelivered
+	b.state, b.delivery = bufDelivered, t.id
 	th.last = delivery{id: t.id, buffer: b}
 	if cmd != uapi.BR_REPLY && t.flags&uapi.TF_ONE_WAY == 0 {
 		th.last.call = t
@@ -255,7 +255,7 @@ func (vm *VM) Undo(x *Exec, id ProcID, tid uint32, deliveryID uint64) {
 	}
 	d := th.last
 	th.last = delivery{}
-	if d.buffer.state != bufDelivered {
+	if d.buffer.state != bufDelivered || d.buffer.delivery != d.id { // freed meanwhile, its record reused
 		return
 	}
 	if t := d.call; t != nil && th.stack == t && t.id == d.id {
