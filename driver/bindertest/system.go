@@ -64,7 +64,8 @@ type Thread interface {
 	Start(Call) error
 	// Result returns the finished call's result; ok is false while it is pending.
 	Result() (r Result, ok bool)
-	// Signal interrupts the pending call as a handled signal (SA_RESTART set) does.
+	// Signal interrupts the pending call as a handled signal (SA_RESTART set) does: a call
+	// that the kernel restarts stays pending.
 	Signal() error
 }
 
@@ -91,7 +92,7 @@ const (
 	OpWriteRead               // FD, Data: BC stream (copied to Addr, an Arena address), WriteConsumed, ReadSize, ReadConsumed
 	OpPoll                    // FD, Flags: events; does not wait; Val: revents
 	OpPollWait                // the same, but waits
-	OpPeek                    // Addr, Len; Data of the result
+	OpPeek                    // Addr, Len; Data of the result; EFAULT where a load would fault
 	OpPoke                    // Addr, Data
 	OpPipe                    // Val: read end, Val2: write end
 	OpFile                    // a file of one page, Data at its start; Val: descriptor
@@ -104,6 +105,7 @@ const (
 	OpEpoll                   // FD added to a new epoll descriptor; Val: that descriptor
 	OpExit                    // the thread ends, without BINDER_THREAD_EXIT
 	OpSetEUID                 // Index: effective uid of the thread group
+	OpRlimit                  // Cmd: RLIMIT_NOFILE or RLIMIT_NICE; Len: soft limit of the thread group
 )
 
 // Call is one Op with its arguments; each Op names the fields that it uses.
