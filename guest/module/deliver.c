@@ -231,10 +231,12 @@ static int vb_remember(struct vb_delivery *d, struct vb_installs *in)
 	return 0;
 }
 
+/* Another thread may have freed the buffer meanwhile, and what was remembered with it. */
 static void vb_forget(struct vb_delivery *d, struct vb_installs *in)
 {
-	if (in->fda)
-		xa_erase(&d->proc->fdas, le64_to_cpu(d->req->resp->val));
+	if (in->fda && xa_cmpxchg(&d->proc->fdas, le64_to_cpu(d->req->resp->val), in->fda, NULL,
+				  GFP_KERNEL) != in->fda)
+		in->fda = NULL;
 }
 
 static void vb_install_all(struct vb_installs *in)
