@@ -168,6 +168,7 @@ static int __init vb_init(void)
 static void __exit vb_exit(void)
 {
 	unregister_virtio_driver(&vb_driver);
+	rcu_barrier();	/* vb_proc_free_rcu() */
 	vb_call_cache_exit();
 }
 

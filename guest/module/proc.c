@@ -15,6 +15,15 @@
 /* The opener's security label goes with OPEN if it is no longer than this. */
 #define VB_MAX_LABEL	SZ_4K
 
+/* Whoever found it in the table before it left that may still look at its pid. */
+static void vb_proc_free_rcu(struct rcu_head *rcu)
+{
+	struct vb_proc *proc = container_of(rcu, struct vb_proc, rcu);
+
+	put_pid(proc->pid);
+	kfree(proc);
+}
+
 static void vb_proc_free(struct kref *ref)
 {
 	struct vb_proc *proc = container_of(ref, struct vb_proc, ref);
@@ -23,9 +32,8 @@ static void vb_proc_free(struct kref *ref)
 	vb_msg_free(proc->release_msg);
 	if (proc->mm)
 		mmdrop(proc->mm);
-	put_pid(proc->pid);
 	vb_device_put(proc->dev);
-	kfree_rcu(proc, rcu);
+	call_rcu(&proc->rcu, vb_proc_free_rcu);
 }
 
 void vb_proc_put(struct vb_proc *proc)
@@ -142,7 +150,6 @@ pid_t vb_proc_pid(struct vb_device *dev, u64 id)
 
 	rcu_read_lock();
 	proc = id ? xa_load(&dev->procs, id) : NULL;
-	/* In the table it holds its pid; it cannot be freed before we are done. */
 	if (proc)
 		pid = pid_nr_ns(proc->pid, task_active_pid_ns(current));
 	rcu_read_unlock();
