@@ -182,7 +182,10 @@ int vb_queue_submit(struct vb_queue *q, struct vb_req *req, bool killable)
 	return err;
 }
 
-/* Takes what the device has answered off the ring. Any context. */
+/*
+ * Takes what the device has answered off the ring. Any context. Stopping the
+ * device waits for whoever is in here, completions included.
+ */
 void vb_queue_harvest(struct vb_queue *q)
 {
 	struct vb_req *req, *next;
@@ -191,10 +194,11 @@ void vb_queue_harvest(struct vb_queue *q)
 	bool room = false;
 	u32 used;
 
+	rcu_read_lock();
 	spin_lock_irqsave(&q->lock, flags);
 	if (q->dead) {
 		spin_unlock_irqrestore(&q->lock, flags);
-		return;
+		goto out;
 	}
 	do {
 		virtqueue_disable_cb(q->vq);
@@ -213,6 +217,8 @@ void vb_queue_harvest(struct vb_queue *q)
 		vb_req_complete(req, false);
 	if (room)
 		wake_up_all(&q->room);
+out:
+	rcu_read_unlock();
 }
 
 /* Completes everything on the ring as gone; the device has been reset. */
