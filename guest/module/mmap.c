@@ -98,14 +98,22 @@ static int vb_map_claim(struct vb_proc *proc, struct vm_area_struct *vma)
 	mutex_lock(&proc->map_lock);
 	if (!proc->mapped) {
 		proc->mapped = true;
-		if (!proc->mm) {
-			mmgrab(vma->vm_mm);
-			proc->mm = vma->vm_mm;
-		}
+		mmgrab(vma->vm_mm);
+		proc->mm = vma->vm_mm;
 		err = 0;
 	}
 	mutex_unlock(&proc->map_lock);
 	return err;
+}
+
+/* It was not mapped after all. Who tries again may have another mm: exec() changes it. */
+static void vb_map_unclaim(struct vb_proc *proc)
+{
+	mutex_lock(&proc->map_lock);
+	proc->mapped = false;
+	mmdrop(proc->mm);
+	proc->mm = NULL;
+	mutex_unlock(&proc->map_lock);
 }
 
 int vb_mmap(struct file *file, struct vm_area_struct *vma)
@@ -124,9 +132,7 @@ int vb_mmap(struct file *file, struct vm_area_struct *vma)
 		return err;
 	err = vb_map_ask(proc, vma->vm_start, len);
 	if (err) {
-		mutex_lock(&proc->map_lock);
-		proc->mapped = false;
-		mutex_unlock(&proc->map_lock);
+		vb_map_unclaim(proc);
 		return err;
 	}
 	/* vm_pgoff stands for the place in the mapping, whatever happens to the vma. */
@@ -152,11 +158,14 @@ void vb_mmap_zap(struct vb_proc *proc)
 
 	mutex_lock(&proc->map_lock);
 	mm = proc->mm;
+	if (mm)
+		mmgrab(mm);
 	mutex_unlock(&proc->map_lock);
 	if (!mm)
 		return;
 	mmap_read_lock(mm);
 	mmap_read_unlock(mm);
+	mmdrop(mm);
 	mutex_lock(&proc->map_lock);
 	if (!proc->closed)
 		unmap_mapping_range(proc->mapping, 0, 0, 1);
