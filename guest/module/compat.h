@@ -24,17 +24,6 @@
 extern int task_work_add(struct task_struct *task, struct callback_head *twork,
 			 enum task_work_notify_mode mode) __weak;
 
-/* Loss: as for task_work_add, close_fd() serves instead. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
-extern struct file *file_close_fd(unsigned int fd) __weak;
-#define vb_has_take_fd()	(!!file_close_fd)
-#define vb_take_fd(fd)		file_close_fd(fd)
-#else
-extern struct file *close_fd_get_file(unsigned int fd) __weak;
-#define vb_has_take_fd()	(!!close_fd_get_file)
-#define vb_take_fd(fd)		close_fd_get_file(fd)
-#endif
-
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
 static inline void vb_vm_flags_mod(struct vm_area_struct *vma,
 				   unsigned long set, unsigned long clear)

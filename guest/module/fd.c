@@ -88,46 +88,46 @@ static void vb_late_put(struct callback_head *work)
 }
 
 /*
- * Closes a descriptor of the current process. The ioctl that we are in may have
- * borrowed its own file without a reference, so that file must outlive the
- * ioctl: the last reference is dropped on the way back to userspace.
+ * The ioctl that we are in may have borrowed its own file without a reference.
+ * Keeps that file until the ioctl has returned, so that its descriptors can be
+ * closed; false if the kernel does not let us.
  */
-static void vb_close_fd(unsigned int fd, struct file *self)
+static bool vb_keep_file(struct file *self)
 {
 	struct vb_late_put *late;
-	struct file *file;
 
-	if (!task_work_add || !vb_has_take_fd()) {
-		file = fget(fd);
-		if (file && file != self)
-			close_fd(fd);
-		if (file)
-			fput(file);
-		return;
-	}
+	if (!task_work_add)
+		return false;
 	late = kmalloc(sizeof(*late), GFP_KERNEL | __GFP_NOFAIL);
-	file = vb_take_fd(fd);
-	if (!file) {
-		kfree(late);
-		return;
-	}
-	late->file = get_file(file);
-	filp_close(file, current->files);
+	late->file = get_file(self);
 	init_task_work(&late->work, vb_late_put);
 	if (task_work_add(current, &late->work, TWA_RESUME))
-		vb_late_put(&late->work);
+		vb_late_put(&late->work); /* exiting: in no ioctl */
+	return true;
+}
+
+static bool vb_is_open_as(struct file *self, unsigned int fd)
+{
+	struct file *file = fget(fd);
+
+	if (file)
+		fput(file);
+	return file == self;
 }
 
 /* Closes the array descriptors of a freed buffer of the current process. */
 void vb_fdas_close(struct vb_proc *proc, struct file *self, u64 buffer)
 {
 	struct vb_fda *fda = xa_erase(&proc->fdas, buffer);
+	bool kept;
 	u32 i;
 
 	if (!fda)
 		return;
+	kept = vb_keep_file(self);
 	for (i = 0; i < fda->count; i++)
-		vb_close_fd(fda->fds[i], self);
+		if (kept || !vb_is_open_as(self, fda->fds[i]))
+			close_fd(fda->fds[i]);
 	kvfree(fda);
 }
 
