@@ -336,6 +336,9 @@ static int vb_exchange_run(struct vb_exchange *x)
 		x->again = false;
 		err = vb_exchange_answer(x, c);
 		vb_call_free(&c->req);
+		/* A long stream never waits; it must end with its thread all the same. */
+		if (!err && fatal_signal_pending(current))
+			err = -EINTR;
 	} while (!err && x->again);
 	return err;
 }
