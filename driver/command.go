@@ -91,6 +91,7 @@ func (vm *VM) WriteRead(x *Exec, r *Request) {
 	r.reset(vm)
 	x.lock(vm.core)
 	defer x.unlock()
+	defer r.returnFiles()
 	th := vm.caller(x, r)
 	if th == nil {
 		return
@@ -107,7 +108,9 @@ func (vm *VM) WriteRead(x *Exec, r *Request) {
 	switch {
 	case th.dead || th.proc.dead:
 		x.gone(r)
-	case errno != 0 || r.Partial || r.ReadSize == 0:
+	case errno == 0 && (r.Partial || r.Resp.Flags&RespRetry != 0):
+		x.finish(r, 0) // the same call goes on in another request
+	case errno != 0 || r.ReadSize == 0:
 		th.needReturn = false
 		x.finish(r, errno)
 	default:
@@ -139,6 +142,9 @@ func (th *Thread) write(x *Exec, r *Request) unix.Errno {
 		if errno := cmd.run(th, x, r, s[pos+4:end]); errno != 0 {
 			return errno
 		}
+		if r.Resp.Flags&RespRetry != 0 {
+			return 0
+		}
 		pos = end
 		r.Resp.WriteConsumed = uint64(pos)
 		if th.dead {
@@ -163,10 +169,15 @@ func (th *Thread) transact(x *Exec, r *Request, arg []byte, reply bool) unix.Err
 	if len(r.Gather) == 0 {
 		return unix.EFAULT // the guest driver could not gather for it
 	}
-	sg := len(arg) > uapi.SizeTransactionData
 	g := &r.Gather[0]
+	tr := uapi.DecodeTransactionData(arg, len(arg) > uapi.SizeTransactionData)
+	if target := th.misjudged(g, &tr, reply); target != nil {
+		r.Resp.Flags |= RespRetry
+		r.Resp.Val = uint64(target.id)
+		return 0
+	}
 	r.Gather = r.Gather[1:]
-	x.build.run(x, th, r, g, uapi.DecodeTransactionData(arg, sg), reply)
+	x.build.run(x, th, r, g, tr, reply)
 	return 0
 }
 

@@ -28,16 +28,20 @@ func (vm *VM) context(name string) *Context {
 }
 
 // setManager makes p the context manager (BINDER_SET_CONTEXT_MGR and _EXT). obj is
-// the flat_binder_object of _EXT, nil for the plain form; euid is the caller's.
-func (p *Process) setManager(x *Exec, obj uapi.Object, euid uint32) unix.Errno {
+// the flat_binder_object of _EXT, nil for the plain form; r says who the caller is
+// and what the guest's LSM said.
+func (p *Process) setManager(x *Exec, obj uapi.Object, r *Request) unix.Errno {
 	ctx := p.ctx
 	if ctx.manager != nil {
 		return unix.EBUSY
 	}
-	if ctx.uidSet && ctx.uid != euid {
+	if r.LSMError != 0 {
+		return unix.Errno(-r.LSMError)
+	}
+	if ctx.uidSet && ctx.uid != r.EUID {
 		return unix.EPERM
 	}
-	ctx.uid, ctx.uidSet = euid, true
+	ctx.uid, ctx.uidSet = r.EUID, true
 	n, errno := p.newNode(obj)
 	if errno != 0 {
 		return errno

@@ -139,7 +139,6 @@ type ProcID uint64
 type OpenArgs struct {
 	Context string
 	PID     uint32 // thread group leader, guest's initial pid namespace
-	EUID    uint32 // guest's initial user namespace
 	Nice    int32
 	Label   string // the guest LSM's label; "" for none
 }
@@ -149,9 +148,7 @@ func (vm *VM) Open(x *Exec, o OpenArgs) (ProcID, error) {
 	if o.Context == "" {
 		return 0, fmt.Errorf("open: empty context name: %w", unix.EINVAL)
 	}
-	if o.Label == "" {
-		o.Label = vm.core.cfg.Label
-	}
+	o.Label = vm.label(o.Label)
 	x.lock(vm.core)
 	defer x.unlock()
 	if vm.dead {

@@ -66,9 +66,11 @@ type guest struct {
 
 const window = 1 << 20
 
+func (g *guest) euid() uint32 { return 1000 + g.pid }
+
 func (w *world) open(pid uint32) *guest {
 	w.t.Helper()
-	id, err := w.vm.Open(w.x, OpenArgs{Context: "binder", PID: pid, EUID: 1000 + pid})
+	id, err := w.vm.Open(w.x, OpenArgs{Context: "binder", PID: pid})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -81,7 +83,7 @@ func (w *world) open(pid uint32) *guest {
 }
 
 func (g *guest) ioctl(cmd uint32, arg [24]byte) (unix.Errno, []byte) {
-	r := &Request{Proc: g.id, TID: g.pid}
+	r := &Request{Proc: g.id, TID: g.pid, EUID: g.euid()}
 	g.w.vm.Ioctl(g.w.x, r, cmd, &arg)
 	return r.Resp.Status, r.Resp.BR
 }
@@ -108,7 +110,7 @@ func (p bytesPayload) ReadAt(b []byte, pos uint64) error {
 // send issues one WRITE_READ with the stream; data belongs to its transaction.
 func (g *guest) send(stream []byte, data []byte, read bool, objs ...Object) *Request {
 	g.seq++
-	r := &Request{Proc: g.id, TID: g.pid, Seq: g.seq, Stream: stream, Payload: bytesPayload(data), Objects: objs}
+	r := &Request{Proc: g.id, TID: g.pid, Seq: g.seq, EUID: g.euid(), ReportCap: 1, Stream: stream, Payload: bytesPayload(data), Objects: objs}
 	for pos := 0; pos+4 <= len(stream); {
 		code := binary.LittleEndian.Uint32(stream[pos:])
 		if code == uapi.BC_TRANSACTION || code == uapi.BC_REPLY {

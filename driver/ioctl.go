@@ -24,12 +24,12 @@ func (vm *VM) Ioctl(x *Exec, r *Request, cmd uint32, arg *[24]byte) {
 		vm.freeze(x, r, le.Uint32(arg[0:]), le.Uint32(arg[4:]), le.Uint32(arg[8:]))
 		return
 	}
-	errno := th.ioctl(x, cmd, arg)
+	errno := th.ioctl(x, r, cmd, arg)
 	r.Resp.BR = append(r.Resp.BR, arg[:]...)
 	x.finish(r, errno)
 }
 
-func (th *Thread) ioctl(x *Exec, cmd uint32, arg *[24]byte) unix.Errno {
+func (th *Thread) ioctl(x *Exec, r *Request, cmd uint32, arg *[24]byte) unix.Errno {
 	p := th.proc
 	switch cmd {
 	case uapi.BINDER_VERSION:
@@ -37,9 +37,9 @@ func (th *Thread) ioctl(x *Exec, cmd uint32, arg *[24]byte) unix.Errno {
 	case uapi.BINDER_SET_MAX_THREADS:
 		p.maxThreads = le.Uint32(arg[:])
 	case uapi.BINDER_SET_CONTEXT_MGR:
-		return p.setManager(x, nil, p.euid)
+		return p.setManager(x, nil, r)
 	case uapi.BINDER_SET_CONTEXT_MGR_EXT:
-		return p.setManager(x, uapi.Object(arg[:]), p.euid)
+		return p.setManager(x, uapi.Object(arg[:]), r)
 	case uapi.BINDER_THREAD_EXIT:
 		if th.writing {
 			return unix.EBUSY // the thread is in another call: only a broken guest gets here

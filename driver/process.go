@@ -16,7 +16,6 @@ type Process struct {
 	id    ProcID
 	ctx   *Context
 	pid   uint32 // the guest's word for it
-	euid  uint32
 	label string
 	nice  int32 // default priority of its threads
 
@@ -61,7 +60,7 @@ type mapping struct {
 }
 
 func newProcess(vm *VM, id ProcID, ctx *Context, o OpenArgs) *Process {
-	return &Process{vm: vm, id: id, ctx: ctx, pid: o.PID, euid: o.EUID, label: o.Label, nice: o.Nice,
+	return &Process{vm: vm, id: id, ctx: ctx, pid: o.PID, label: o.Label, nice: o.Nice,
 		threads: map[uint32]*Thread{}, nodes: map[uint64]*Node{}, refOf: map[*Node]*Ref{}}
 }
 

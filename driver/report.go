@@ -19,3 +19,13 @@ type Report struct {
 	Code     uint32
 	DataSize uint32 // low 32 bits of the data size, bytes
 }
+
+// takeAlong lets the answer to r carry rep to the guest, if somebody listens there.
+func (r *Request) takeAlong(rep Report) {
+	switch {
+	case uint32(len(r.Resp.Reports)) < r.ReportCap:
+		r.Resp.Reports = append(r.Resp.Reports, rep)
+	case r.ReportCap > 0:
+		r.Resp.ReportsLost++
+	}
+}

@@ -27,7 +27,10 @@ type Request struct {
 	Partial   bool // more of the stream comes: do not read yet
 	NoPark    bool // the device has no room to keep this read
 
-	Nice int32 // the caller's nice value, then what the core makes of it
+	Nice      int32  // the caller's nice value, then what the core makes of it
+	EUID      uint32 // effective uid: a sender's as its transactions state it, an ioctl's caller's
+	LSMError  int32  // of SET_CONTEXT_MGR
+	ReportCap uint32 // reports of its failures that the answer has room for
 
 	Resp Response
 
@@ -51,8 +54,9 @@ type Gather struct {
 	DataLen      uint64 // how much of it could be read
 	ObjFirst     uint32 // its objects in Request.Objects
 	ObjCount     uint32
-	LSMProc      ProcID // process that LSMError was decided against
-	LSMError     int32
+	Judged       bool   // the guest's LSM has a say: see lsm.go
+	LSMProc      ProcID // process that its verdicts were decided against
+	LSMError     int32  // on the transaction itself
 }
 
 // Object is one entry of an offsets array with the object it points to.
@@ -62,7 +66,7 @@ type Object struct {
 	RawLen   uint32 // 0: unreadable, or outside the data
 	FDFirst  uint32 // in Request.FDs
 	FDCount  uint32
-	LSMError int32
+	LSMError int32  // on passing it on
 	SegPos   uint64 // PTR: its buffer in Payload
 	SegLen   uint64 // PTR: how much of it could be read
 }
@@ -81,6 +85,7 @@ const (
 	RespWaiting
 	RespMoreFix
 	RespStopped
+	RespRetry // gather anew from WriteConsumed on, judged against process Val
 )
 
 // NoPos says that a response carries no transaction.
@@ -102,6 +107,8 @@ type Response struct {
 	SenderProc    ProcID
 	Delivery      uint64
 	Nice          int32
+	Reports       []Report // failures of this request's stream
+	ReportsLost   uint32   // those beyond ReportCap
 }
 
 // FixKind says what the guest driver does with a Fix.
@@ -129,7 +136,22 @@ type Fix struct {
 func (r *Request) reset(vm *VM) {
 	r.vm = vm
 	r.niceSet = false
-	r.Resp = Response{BR: r.Resp.BR[:0], Fix: r.Resp.Fix[:0], TxnPos: NoPos, Nice: NoNice}
+	r.Resp.Clear()
+}
+
+// Clear makes p an empty success.
+func (p *Response) Clear() {
+	*p = Response{BR: p.BR[:0], Fix: p.Fix[:0], Reports: p.Reports[:0], TxnPos: NoPos, Nice: NoNice}
+}
+
+// returnFiles gives back the files that no executed command has taken.
+func (r *Request) returnFiles() {
+	for i := range r.FDs {
+		if token := r.FDs[i].Token; token != 0 {
+			r.Resp.Fix = append(r.Resp.Fix, Fix{Token: token, Kind: FixPut})
+			r.FDs[i].Token = 0
+		}
+	}
 }
 
 // setNice notes what the caller's nice value becomes when the request completes.

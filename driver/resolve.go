@@ -71,32 +71,50 @@ func (bd *builder) resolveReply() failure {
 	return accepted
 }
 
+// callee finds the node that a call to the handle is for, nil if it is dead; known
+// says whether the process holds the handle.
+func (p *Process) callee(handle uint32) (node *Node, known bool) {
+	node = p.ctx.manager
+	if handle != 0 {
+		ref := p.ref(handle, true)
+		if ref == nil {
+			return nil, false
+		}
+		node = ref.node
+	}
+	if node == nil || node.proc == nil || node.proc.closing {
+		return nil, true
+	}
+	return node, true
+}
+
+// isSelf says whether a call from p to target is one to itself: for handle 0 the C
+// driver compares pids.
+func (p *Process) isSelf(handle uint32, target *Process) bool {
+	return target == p || handle == 0 && target.pid == p.pid
+}
+
 // resolveCall finds the process that serves the handle, holds its node, and checks
 // the caller's stack.
 func (bd *builder) resolveCall() failure {
 	th, p := bd.th, bd.th.proc
-	var node *Node
-	if h := uint32(bd.tr.Target); h != 0 {
-		ref := p.ref(h, true)
-		if ref == nil {
-			p.userError("calls a handle it does not hold", "handle", h)
-			return refuse(unix.EINVAL)
-		}
-		node = ref.node
-	} else {
-		node = p.ctx.manager
+	handle := uint32(bd.tr.Target)
+	node, known := p.callee(handle)
+	if !known {
+		p.userError("calls a handle it does not hold", "handle", handle)
+		return refuse(unix.EINVAL)
 	}
-	if node == nil || node.proc == nil || node.proc.closing {
+	if node == nil {
 		return failure{uapi.BR_DEAD_REPLY, unix.EINVAL}
 	}
 	node.inc(true, false, nil)
 	node.tmp++
 	bd.node, bd.target = node, node.proc
-	if bd.target == p || uint32(bd.tr.Target) == 0 && bd.target.pid == p.pid {
+	if p.isSelf(handle, bd.target) {
 		p.userError("calls itself")
 		return refuse(unix.EINVAL)
 	}
-	if errno := bd.g.LSMError; errno != 0 && bd.g.LSMProc == bd.target.id {
+	if bd.g.LSMError != 0 {
 		return refuse(unix.EPERM)
 	}
 	if bd.tr.Flags&uapi.TF_ONE_WAY != 0 {

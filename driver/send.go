@@ -233,20 +233,10 @@ func (bd *builder) fail(f failure) {
 	th.enqueueOwn(x, &th.returnError.work)
 }
 
-// end lets go of what a transaction holds only while it is built, and of the files
-// that it was not given.
+// end lets go of what a transaction holds only while it is built.
 func (bd *builder) end() {
 	if n := bd.node; n != nil {
 		n.put(bd.x)
-	}
-	objs := bd.r.Objects[bd.g.ObjFirst : bd.g.ObjFirst+bd.g.ObjCount]
-	for i := range objs {
-		for j, f := range bd.fdsOf(&objs[i]) {
-			if f.Token != 0 {
-				bd.r.Resp.Fix = append(bd.r.Resp.Fix, Fix{Token: f.Token, Kind: FixPut})
-				bd.fdsOf(&objs[i])[j].Token = 0
-			}
-		}
 	}
 	bd.th, bd.r, bd.g, bd.target, bd.toThread, bd.node = nil, nil, nil, nil, nil, nil
 	bd.inReplyTo, bd.t, bd.b = nil, nil, nil
@@ -265,4 +255,5 @@ func (bd *builder) report(cmd uint32) {
 		}
 	}
 	bd.x.reports = append(bd.x.reports, vmReport{p.vm.env, rep})
+	bd.r.takeAlong(rep)
 }

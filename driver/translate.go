@@ -56,7 +56,7 @@ func (bd *builder) reserve() failure {
 	t := core.newTransaction(th.proc.vm)
 	bd.t = t
 	t.id, t.code, t.flags, t.nice = bd.id, tr.Code, tr.Flags, bd.r.Nice
-	t.senderEUID = th.proc.euid
+	t.senderEUID = bd.r.EUID
 	oneway := !bd.reply && tr.Flags&uapi.TF_ONE_WAY != 0
 	extra := tr.Extra
 	if bd.node != nil && bd.node.wantsSecctx {

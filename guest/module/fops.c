@@ -3,6 +3,7 @@
  * What userspace does with an open binder file (step 1 of docs/data-path.md).
  */
 #include <linux/compat.h>
+#include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/poll.h>
 
@@ -116,6 +117,7 @@ static int vb_ioctl_host(struct vb_proc *proc, const struct vb_ioctl *io, void _
 		return -ENOMEM;
 	body = msg->body;
 	body->cmd = cpu_to_le32(io->cmd);
+	body->euid = cpu_to_le32(from_kuid(&init_user_ns, current_euid()));
 	if (io->in && copy_from_user(body->arg, arg, io->in)) {
 		vb_msg_free(msg);
 		return io->fault;

@@ -15,12 +15,14 @@
 /* The opener's security label goes with OPEN if it is no longer than this. */
 #define VB_MAX_LABEL	SZ_4K
 
-/* Whoever found it in the table before it left that may still look at its pid. */
-static void vb_proc_free_rcu(struct rcu_head *rcu)
+/* Whoever found the process in the table may look at its identity until now. */
+static void vb_proc_free_rcu(struct rcu_head *head)
 {
-	struct vb_proc *proc = container_of(rcu, struct vb_proc, rcu);
+	struct vb_proc *proc = container_of(head, struct vb_proc, rcu);
 
+	put_task_struct(proc->tsk);
 	put_pid(proc->pid);
+	put_cred(proc->cred);
 	kfree(proc);
 }
 
@@ -50,7 +52,9 @@ static struct vb_proc *vb_proc_alloc(struct vb_device *dev, struct file *file)
 	kref_get(&dev->ref);
 	kref_init(&proc->ref);
 	proc->dev = dev;
+	proc->tsk = get_task_struct(current->group_leader);
 	proc->pid = get_pid(task_tgid(current));
+	proc->cred = get_cred(file->f_cred);
 	proc->mapping = file->f_mapping;
 	init_waitqueue_head(&proc->poll_wait);
 	init_waitqueue_head(&proc->thread_wait);
@@ -66,12 +70,12 @@ static struct vb_proc *vb_proc_alloc(struct vb_device *dev, struct file *file)
 }
 
 /* Introduces the process to the host, which gives it its id. */
-static int vb_proc_hello(struct vb_proc *proc, const char *context, const struct cred *cred)
+static int vb_proc_hello(struct vb_proc *proc, const char *context)
 {
 	struct vbinder_open *open;
 	struct vb_msg *msg;
 	char *label;
-	u32 raw, len = vb_get_label(cred, &label, &raw);
+	u32 raw, len = vb_get_label(proc->cred, &label, &raw);
 	int err;
 
 	if (len > VB_MAX_LABEL)
@@ -84,7 +88,6 @@ static int vb_proc_hello(struct vb_proc *proc, const char *context, const struct
 	open = msg->body;
 	strscpy(open->context, context, sizeof(open->context));
 	open->pid = cpu_to_le32(current->tgid);
-	open->euid = cpu_to_le32(from_kuid(&init_user_ns, cred->euid));
 	open->nice = cpu_to_le32(task_nice(current));
 	open->label_len = cpu_to_le32(len);
 	memcpy(open + 1, label, len);
@@ -112,7 +115,7 @@ struct vb_proc *vb_proc_open(struct vb_device *dev, const char *context, struct 
 	proc = vb_proc_alloc(dev, file);
 	if (!proc)
 		return ERR_PTR(-ENOMEM);
-	err = vb_proc_hello(proc, context, file->f_cred);
+	err = vb_proc_hello(proc, context);
 	if (err) {
 		vb_proc_put(proc);
 		return ERR_PTR(err);
@@ -151,9 +154,15 @@ pid_t vb_proc_pid(struct vb_device *dev, u64 id)
 	rcu_read_lock();
 	proc = id ? xa_load(&dev->procs, id) : NULL;
 	if (proc)
-		pid = pid_nr_ns(proc->pid, task_active_pid_ns(current));
+		pid = task_tgid_nr_ns(proc->tsk, task_active_pid_ns(current));
 	rcu_read_unlock();
 	return pid;
+}
+
+/* As in the binder driver: not of the thread that sends, but of its group's leader. */
+uid_t vb_proc_euid(struct vb_proc *proc)
+{
+	return from_kuid(&init_user_ns, task_euid(proc->tsk));
 }
 
 /* Something the host says about process id. Any context. */

@@ -209,7 +209,9 @@ struct vb_proc {
 	struct rcu_head rcu;
 	struct vb_device *dev;
 	u64 id;				/* the host's name for it, 0 before OPEN */
-	struct pid *pid;		/* thread group of the opener */
+	struct task_struct *tsk;	/* the opener's thread group leader */
+	struct pid *pid;		/* its thread group, also after an exec by another thread */
+	const struct cred *cred;	/* the opener's */
 	atomic_t seq;
 	wait_queue_head_t poll_wait;
 	wait_queue_head_t thread_wait;	/* reads that the host had no room to park */
@@ -235,6 +237,8 @@ void vb_proc_put(struct vb_proc *proc);
 void vb_proc_stop_all(struct vb_device *dev);
 /* Number of the process that the host calls id in the reader's pid namespace, 0 if gone. */
 pid_t vb_proc_pid(struct vb_device *dev, u64 id);
+/* The effective uid that the process's transactions carry, in the initial user namespace. */
+uid_t vb_proc_euid(struct vb_proc *proc);
 void vb_proc_event(struct vb_device *dev, u64 id, u32 type);
 
 static inline bool vb_proc_is_mine(struct vb_proc *proc)

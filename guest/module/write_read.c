@@ -139,7 +139,7 @@ static u32 vb_call_extents(struct vb_call *c, u32 ctl_len, u32 resp_len)
 }
 
 /* Lays the request out. read_size 0 means that there is no read phase. */
-static int vb_call_build(struct vb_call *c, u32 read_size, u32 flags)
+static int vb_call_build(struct vb_proc *proc, struct vb_call *c, u32 read_size, u32 flags)
 {
 	struct vb_gather *g = &c->g;
 	struct vb_req *req = &c->req;
@@ -167,6 +167,7 @@ static int vb_call_build(struct vb_call *c, u32 read_size, u32 flags)
 		.fix_cap = cpu_to_le32(req->fix_cap),
 		.flags = cpu_to_le32(flags | g->flags),
 		.nice = cpu_to_le32(task_nice(current)),
+		.euid = cpu_to_le32(vb_proc_euid(proc)),
 	};
 	p = vb_put_table((u8 *)(wr + 1), &g->stream);
 	p = vb_put_table(p, &g->txn);
@@ -224,7 +225,7 @@ static struct vb_call *vb_exchange_send(struct vb_exchange *x)
 				      bwr->write_size);
 	room = c->g.flags & VBINDER_WR_PARTIAL ? 0 : vb_read_room(x);
 	if (!err)
-		err = vb_call_build(c, room, vb_exchange_flags(x));
+		err = vb_call_build(x->proc, c, room, vb_exchange_flags(x));
 	if (!err) {
 		vb_req_address(&c->req, x->proc);
 		x->events = atomic_read(&x->proc->thread_events);

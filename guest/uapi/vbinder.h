@@ -49,6 +49,7 @@ struct vbinder_config {
 #define VBINDER_OP_IOCTL		4	/* body vbinder_ioctl; the argument comes back in the BR area */
 #define VBINDER_OP_POLL			5	/* no body; resp.val = 1 if readable; arms VBINDER_EV_POLL */
 #define VBINDER_OP_FETCH_FIX		6	/* body vbinder_fetch; more of the fix-up table */
+#define VBINDER_OP_LABEL		7	/* body label bytes; the opener's security label from now on */
 /* Control queue (which also takes VBINDER_OP_IOCTL for BINDER_THREAD_EXIT). */
 #define VBINDER_OP_CANCEL		16	/* no body; cancels request req.seq of thread req.tid */
 #define VBINDER_OP_RELEASE		17	/* no body; last close of the file; the window range may be reused */
@@ -70,9 +71,9 @@ struct vbinder_req {
 struct vbinder_open {
 	__u8   context[64];	/* NUL-terminated context name: "binder", "hwbinder", ... */
 	__le32 pid;		/* thread group leader, initial pid namespace */
-	__le32 euid;		/* opener's effective uid, initial user namespace */
 	__le32 nice;		/* signed; default priority of the process */
 	__le32 label_len;	/* security label that follows, without NUL; 0: the host makes one */
+	__le32 reserved;
 };
 
 struct vbinder_mmap {
@@ -103,11 +104,14 @@ struct vbinder_wr {
 	__le32 fix_cap;		/* room for vbinder_fix entries in the response */
 	__le32 flags;
 	__le32 nice;		/* signed; the caller's nice value now */
+	__le32 euid;		/* effective uid of the opener's thread group leader now, initial user namespace */
+	__le32 report_cap;	/* room for vbinder_report entries in the response; 0: nobody listens */
 	__le32 reserved;
 };
 
 /* flags of vbinder_txn */
 #define VBINDER_TXN_OFFSETS_FAULT	1	/* the offsets array could not be read */
+#define VBINDER_TXN_JUDGED		2	/* the guest's LSM judges: what it said holds for lsm_proc only */
 
 /* One for each BC_TRANSACTION, BC_REPLY and _SG in the stream, in order. */
 struct vbinder_txn {
@@ -117,8 +121,8 @@ struct vbinder_txn {
 	__le64 data_len;	/* how many of its bytes could be read */
 	__le32 obj_first;	/* its run of vbinder_obj, one for each whole entry of the offsets array */
 	__le32 obj_count;
-	__le64 lsm_proc;	/* process that lsm_error was decided against; 0: no hook ran */
-	__le32 lsm_error;	/* signed errno or 0 */
+	__le64 lsm_proc;	/* process that the LSM's verdicts were decided against; 0: none yet */
+	__le32 lsm_error;	/* signed errno of the transaction hook or 0 */
 	__le32 reserved;
 };
 
@@ -145,6 +149,8 @@ struct vbinder_extent {
 
 struct vbinder_ioctl {
 	__le32 cmd;		/* the BINDER_ ioctl number */
+	__le32 euid;		/* the caller's effective uid, initial user namespace */
+	__le32 lsm_error;	/* SET_CONTEXT_MGR: signed errno of the LSM's hook or 0 */
 	__le32 reserved;
 	__u8   arg[24];
 };
@@ -172,14 +178,16 @@ struct vbinder_undo {
 #define VBINDER_RESP_WAITING	4	/* no room to park: read again after VBINDER_EV_THREAD */
 #define VBINDER_RESP_MORE_FIX	8	/* more fix-ups wait: FETCH_FIX before anything else */
 #define VBINDER_RESP_STOPPED	16	/* the stream stopped early with status 0: go on to the read */
+#define VBINDER_RESP_RETRY	32	/* gather anew from write_consumed on, the first command judged against process val */
 
 #define VBINDER_NO_POS		0xffffffff
 #define VBINDER_NO_NICE		0x7fffffff
 
 /*
- * Followed by fix_cap x vbinder_fix (fix_count of them valid), then the BR area
- * of read_size bytes (br_len of them valid). For IOCTL the BR area is the
- * argument (24 bytes) and there is no fix-up table.
+ * Followed by fix_cap x vbinder_fix (fix_count of them valid), report_cap x
+ * vbinder_report (report_count of them valid), then the BR area of read_size
+ * bytes (br_len of them valid). For IOCTL the BR area is the argument (24 bytes)
+ * and there are no tables.
  */
 struct vbinder_resp {
 	__le32 status;		/* signed: 0 or -errno, what the ioctl returns */
@@ -193,7 +201,8 @@ struct vbinder_resp {
 	__le64 sender_proc;	/* process whose pid goes into sender_pid; 0: leave 0 */
 	__le64 delivery;	/* names this delivery for DELIVERY_FAILED; 0: nothing to undo */
 	__le32 nice;		/* signed; what the caller's nice becomes, or VBINDER_NO_NICE */
-	__le32 reserved;
+	__le16 report_count;
+	__le16 reports_lost;	/* those that found no room; stays at 65535 */
 };
 
 /* kind of vbinder_fix */
@@ -206,6 +215,26 @@ struct vbinder_fix {
 	__le64 off;		/* offset in the window */
 	__le32 token;
 	__le32 kind;
+};
+
+/* flags of vbinder_report */
+#define VBINDER_REPORT_TO	1	/* to_pid is known */
+#define VBINDER_REPORT_TO_TID	2	/* to_tid is known */
+#define VBINDER_REPORT_REPLY	4	/* a BC_REPLY failed */
+
+/*
+ * One failed transaction of this request's stream. Who issued it and in which
+ * context the driver knows; pids are those of the initial pid namespace.
+ */
+struct vbinder_report {
+	__le32 error;		/* BR_ code */
+	__le32 flags;
+	__le32 to_pid;
+	__le32 to_tid;
+	__le32 txn_flags;
+	__le32 code;
+	__le32 data_size;	/* low 32 bits */
+	__le32 reserved;
 };
 
 /* ---- events: device -> driver ---- */

@@ -47,7 +47,7 @@ func (r *request) publish(d *Device) uint32 {
 		p.Fix = p.Fix[:r.fixCap]
 		p.Flags |= driver.RespMoreFix
 	}
-	r.out = wire.AppendResponse(r.out[:0], p, r.fixCap)
+	r.out = wire.AppendResponse(r.out[:0], p, r.fixCap, r.repCap)
 	if err := r.chain.WriteAt(r.out, 0); err != nil {
 		if !errors.Is(err, virtio.ErrReset) {
 			r.queue.act.fail(err)

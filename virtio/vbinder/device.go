@@ -26,6 +26,8 @@ const (
 	maxRead = 64 << 10
 	// maxFix bounds the fix-up table of one answer; FETCH_FIX gets the rest.
 	maxFix = 4096
+	// maxReports bounds the reports in one answer.
+	maxReports = 64
 	// maxMap is the binder driver's limit of one process's buffer window, bytes.
 	maxMap = 4 << 20
 

@@ -48,7 +48,7 @@ func TestOpenMmapRelease(t *testing.T) {
 	g := newGuest(t, Config{MaxCommitted: 1 << 20}, true)
 	p := g.open(1)
 	g.window[p.off] = 7
-	q := g.call(wire.QRequest, wire.OpOpen, 0, 2, openBody("binder", "", 2, 0), 0)
+	q := g.call(wire.QRequest, wire.OpOpen, 0, 2, openBody("binder", "", 2), 0)
 	body := le.AppendUint64(le.AppendUint64(nil, 0x1000), 4096)
 	if a := g.call(wire.QRequest, wire.OpMmap, driver.ProcID(q.val), 2, body, 0); a.status != status(unix.ENOMEM) {
 		t.Errorf("mmap beyond the limit: status %d, want ENOMEM", a.status)
@@ -71,7 +71,7 @@ func TestOpenMmapRelease(t *testing.T) {
 func TestContextNamesAreBounded(t *testing.T) {
 	g := newGuest(t, Config{}, true)
 	for i := range maxContexts + 1 {
-		body := openBody("binder"+string(rune('A'+i/26))+string(rune('a'+i%26)), "", 1, 0)
+		body := openBody("binder"+string(rune('A'+i/26))+string(rune('a'+i%26)), "", 1)
 		if i/26 >= 26 {
 			t.Fatal("test has too few names")
 		}
@@ -346,8 +346,8 @@ func TestMalformed(t *testing.T) {
 		"fd_count":          {wire.QRequest, wrAt(wire.OffWrFdCount, 1), 64, unix.EPROTO},
 		"extent_count":      {wire.QRequest, wrAt(wire.OffWrExtentCount, 1<<28), 64, unix.EPROTO},
 		"context unended":   {wire.QRequest, g.header(wire.OpOpen, 0, 1, bytes.Repeat([]byte{'a'}, wire.SizeofOpen)), 64, unix.EINVAL},
-		"context empty":     {wire.QRequest, g.header(wire.OpOpen, 0, 1, openBody("", "", 1, 1)), 64, unix.EINVAL},
-		"label_len":         {wire.QRequest, patched(g.header(wire.OpOpen, 0, 1, openBody("b", "", 1, 1)), wire.SizeofReq+wire.OffOpenLabelLen, 4), 64, unix.EINVAL},
+		"context empty":     {wire.QRequest, g.header(wire.OpOpen, 0, 1, openBody("", "", 1)), 64, unix.EINVAL},
+		"label_len":         {wire.QRequest, patched(g.header(wire.OpOpen, 0, 1, openBody("b", "", 1)), wire.SizeofReq+wire.OffOpenLabelLen, 4), 64, unix.EINVAL},
 		"mmap of nobody":    {wire.QRequest, g.header(wire.OpMmap, 77, 1, le.AppendUint64(le.AppendUint64(nil, 0x1000), 4096)), 64, unix.ENODEV},
 	} {
 		q := g.drv.Queue(c.queue)

@@ -151,11 +151,10 @@ func (g *guest) call(queue int, op uint32, proc driver.ProcID, tid uint32, body 
 	return g.send(queue, g.header(op, proc, tid, body), 0, br).take()
 }
 
-func openBody(context, label string, pid, euid uint32) []byte {
+func openBody(context, label string, pid uint32) []byte {
 	b := make([]byte, wire.SizeofOpen)
 	copy(b, context)
 	le.PutUint32(b[wire.OffOpenPid:], pid)
-	le.PutUint32(b[wire.OffOpenEuid:], euid)
 	le.PutUint32(b[wire.OffOpenLabelLen:], uint32(len(label)))
 	return append(b, label...)
 }
@@ -170,7 +169,7 @@ type process struct {
 
 func (g *guest) open(pid uint32) *process {
 	g.t.Helper()
-	a := g.call(wire.QRequest, wire.OpOpen, 0, pid, openBody("binder", "u:r:test:s0", pid, 1000), 0)
+	a := g.call(wire.QRequest, wire.OpOpen, 0, pid, openBody("binder", "u:r:test:s0", pid), 0)
 	if a.status != 0 || a.val == 0 {
 		g.t.Fatalf("open: status %d, process %d", a.status, a.val)
 	}

@@ -36,6 +36,7 @@ var ops = [...]op{
 	wire.OpIoctl:          {(*runner).ioctl, onRequest | onControl},
 	wire.OpPoll:           {(*runner).poll, onRequest},
 	wire.OpFetchFix:       {(*runner).fetchFix, onRequest},
+	wire.OpLabel:          {(*runner).label, onRequest},
 	wire.OpCancel:         {(*runner).cancel, onControl},
 	wire.OpRelease:        {(*runner).release, onControl},
 	wire.OpFlush:          {(*runner).flush, onControl},
@@ -72,7 +73,7 @@ func (run *runner) dispatch(r *request) (taken bool, err error) {
 	if uint64(n) >= uint64(len(ops)) || ops[n].on&where == 0 {
 		return false, &wire.Error{Errno: unix.EPROTO, Field: "vbinder_req.op", Value: uint64(n), Reason: "not an operation of this queue"}
 	}
-	if err := r.room(0, 0); err != nil {
+	if err := r.room(0, 0, 0); err != nil {
 		return false, err
 	}
 	r.address()
@@ -141,7 +142,7 @@ func (run *runner) writeRead(r *request) (bool, error) {
 	if err := r.wr.Parse(r.ctl, uint64(r.chain.Readable()-len(r.ctl)), &r.core); err != nil {
 		return false, err
 	}
-	if err := r.room(r.wr.FixCap, r.core.ReadSize); err != nil {
+	if err := r.room(r.wr.FixCap, r.core.ReportCap, r.core.ReadSize); err != nil {
 		return false, err
 	}
 	d := run.queue.dev
@@ -154,11 +155,11 @@ func (run *runner) writeRead(r *request) (bool, error) {
 }
 
 func (run *runner) ioctl(r *request) (bool, error) {
-	cmd, err := wire.ParseIoctl(r.ctl, &r.arg)
+	cmd, err := wire.ParseIoctl(r.ctl, &r.core, &r.arg)
 	if err != nil {
 		return false, err
 	}
-	if err := r.room(0, wire.LenIoctlArg); err != nil {
+	if err := r.room(0, 0, wire.LenIoctlArg); err != nil {
 		return false, err
 	}
 	run.queue.dev.vm.Ioctl(&run.exec, &r.core, cmd, &r.arg)
@@ -180,7 +181,7 @@ func (run *runner) poll(r *request) (bool, error) {
 func (run *runner) fetchFix(r *request) (bool, error) {
 	fixCap, err := wire.ParseFetch(r.ctl)
 	if err == nil {
-		err = r.room(fixCap, 0)
+		err = r.room(fixCap, 0, 0)
 	}
 	if err != nil {
 		return false, err
@@ -189,6 +190,15 @@ func (run *runner) fetchFix(r *request) (bool, error) {
 	if p.Fix, more = run.queue.dev.takeFixes(p.Fix, r.thread(), int(fixCap)); more {
 		p.Flags |= driver.RespMoreFix
 	}
+	return false, nil
+}
+
+func (run *runner) label(r *request) (bool, error) {
+	label, err := wire.ParseLabel(r.ctl)
+	if err != nil {
+		return false, err
+	}
+	run.queue.dev.vm.Relabel(&run.exec, r.head.Proc, label)
 	return false, nil
 }
 

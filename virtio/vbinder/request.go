@@ -36,6 +36,7 @@ type request struct {
 	wr     wire.WriteRead
 	arg    [wire.LenIoctlArg]byte
 	fixCap uint32 // room for fix-ups in the answer
+	repCap uint32 // for reports
 	brCap  uint32 // and for BR commands
 	out    []byte // the answer
 }
@@ -61,6 +62,9 @@ func (r *request) trim() {
 	if cap(r.core.Resp.Fix) > keepEntries {
 		r.core.Resp.Fix = nil
 	}
+	if cap(r.core.Resp.Reports) > keepEntries {
+		r.core.Resp.Reports = nil
+	}
 	if cap(r.core.Objects) > keepEntries || cap(r.core.FDs) > keepEntries {
 		r.core.Objects, r.core.FDs = nil, nil
 	}
@@ -70,9 +74,8 @@ func (r *request) trim() {
 
 // clear makes the answer an empty success.
 func (r *request) clear() {
-	r.fixCap, r.brCap = 0, 0
-	p := &r.core.Resp
-	*p = driver.Response{BR: p.BR[:0], Fix: p.Fix[:0], TxnPos: driver.NoPos, Nice: driver.NoNice}
+	r.fixCap, r.repCap, r.brCap = 0, 0, 0
+	r.core.Resp.Clear()
 }
 
 // load copies the control part out of the chain, each byte once.
@@ -108,16 +111,18 @@ func (r *request) address() {
 }
 
 // room checks that the answer fits the chain, whatever it will be.
-func (r *request) room(fixCap, brCap uint32) error {
+func (r *request) room(fixCap, repCap, brCap uint32) error {
 	switch {
 	case fixCap > maxFix:
 		return &wire.Error{Errno: unix.EINVAL, Field: "fix_cap", Value: uint64(fixCap), Reason: fmt.Sprintf("more than %d", maxFix)}
+	case repCap > maxReports:
+		return &wire.Error{Errno: unix.EINVAL, Field: "vbinder_wr.report_cap", Value: uint64(repCap), Reason: fmt.Sprintf("more than %d", maxReports)}
 	case brCap > maxRead:
 		return &wire.Error{Errno: unix.EINVAL, Field: "vbinder_wr.read_size", Value: uint64(brCap), Reason: fmt.Sprintf("more than %d", maxRead)}
-	case wire.ResponseSize(fixCap, brCap) > uint64(r.chain.Writable()):
+	case wire.ResponseSize(fixCap, repCap, brCap) > uint64(r.chain.Writable()):
 		return &wire.Error{Errno: unix.EINVAL, Field: "writable part", Value: uint64(r.chain.Writable()), Reason: "too small for the answer"}
 	}
-	r.fixCap, r.brCap = fixCap, brCap
+	r.fixCap, r.repCap, r.brCap = fixCap, repCap, brCap
 	return nil
 }
 

@@ -86,13 +86,12 @@ func ParseOpen(ctl []byte) (driver.OpenArgs, error) {
 	if n := le.Uint32(b[OffOpenLabelLen:]); uint64(n) != uint64(len(label)) {
 		return driver.OpenArgs{}, invalid("vbinder_open.label_len", uint64(n), "not what is left of the control part")
 	}
-	if bytes.IndexByte(label, 0) >= 0 {
-		return driver.OpenArgs{}, invalid("vbinder_open.label_len", uint64(len(label)), "a NUL within the label")
+	if err := checkLabel(label); err != nil {
+		return driver.OpenArgs{}, err
 	}
 	return driver.OpenArgs{
 		Context: string(name[:end]),
 		PID:     le.Uint32(b[OffOpenPid:]),
-		EUID:    le.Uint32(b[OffOpenEuid:]),
 		Nice:    int32(le.Uint32(b[OffOpenNice:])),
 		Label:   string(label),
 	}, nil
@@ -107,6 +106,19 @@ func printable(b []byte) bool {
 	return true
 }
 
+// ParseLabel reads the control part of LABEL.
+func ParseLabel(ctl []byte) (string, error) {
+	label := ctl[SizeofReq:]
+	return string(label), checkLabel(label)
+}
+
+func checkLabel(label []byte) error {
+	if bytes.IndexByte(label, 0) >= 0 {
+		return invalid("label", uint64(len(label)), "a NUL within the label")
+	}
+	return nil
+}
+
 // ParseMmap reads the control part of MMAP: start and length of the mapping in the
 // process, in bytes.
 func ParseMmap(ctl []byte) (addr, length uint64, err error) {
@@ -117,13 +129,15 @@ func ParseMmap(ctl []byte) (addr, length uint64, err error) {
 	return le.Uint64(b[OffMmapAddr:]), le.Uint64(b[OffMmapLen:]), nil
 }
 
-// ParseIoctl reads the control part of IOCTL.
-func ParseIoctl(ctl []byte, arg *[LenIoctlArg]byte) (cmd uint32, err error) {
+// ParseIoctl reads the control part of IOCTL: who calls goes into r.
+func ParseIoctl(ctl []byte, r *driver.Request, arg *[LenIoctlArg]byte) (cmd uint32, err error) {
 	b, err := body(ctl, SizeofIoctl, "vbinder_ioctl")
 	if err != nil {
 		return 0, err
 	}
 	copy(arg[:], b[OffIoctlArg:])
+	r.EUID = le.Uint32(b[OffIoctlEuid:])
+	r.LSMError = -int32(errno(le.Uint32(b[OffIoctlLsmError:])))
 	return le.Uint32(b[OffIoctlCmd:]), nil
 }
 

@@ -20,7 +20,7 @@ func control() []byte {
 	wr := b[SizeofReq:]
 	for off, v := range map[int]uint32{
 		OffWrWriteLen: 13, OffWrTxnCount: 1, OffWrObjCount: 2, OffWrFdCount: 2,
-		OffWrReadSize: 256, OffWrFixCap: 4, OffWrFlags: WrNonblock | WrFault,
+		OffWrReadSize: 256, OffWrFixCap: 4, OffWrFlags: WrNonblock | WrFault, OffWrEuid: 1000, OffWrReportCap: 3,
 	} {
 		le.PutUint32(wr[off:], v)
 	}
@@ -31,6 +31,9 @@ func control() []byte {
 	le.PutUint64(txn[OffTxnDataPos:], 16)
 	le.PutUint64(txn[OffTxnDataLen:], 48)
 	le.PutUint32(txn[OffTxnObjCount:], 2)
+	le.PutUint32(txn[OffTxnFlags:], TxnJudged)
+	le.PutUint64(txn[OffTxnLsmProc:], 1<<32)
+	le.PutUint32(txn[OffTxnLsmError:], ^uint32(unix.EACCES)+1)
 	le.PutUint32(obj[OffObjRawLen:], 24)
 	le.PutUint32(obj[OffObjFdFirst:], 1)
 	le.PutUint32(obj[OffObjFdCount:], 1)
@@ -54,10 +57,11 @@ func TestParseWriteRead(t *testing.T) {
 	if err := w.Parse(control(), 64, &r); err != nil {
 		t.Fatal(err)
 	}
-	if string(r.Stream) != "stream 13 lng" || r.ReadSize != 256 || w.FixCap != 4 || !r.NonBlock || !r.Fault || r.Partial || r.Continued {
+	if string(r.Stream) != "stream 13 lng" || r.ReadSize != 256 || w.FixCap != 4 || !r.NonBlock || !r.Fault || r.Partial || r.Continued || r.EUID != 1000 || r.ReportCap != 3 {
 		t.Errorf("%+v", r)
 	}
-	if len(r.Gather) != 1 || r.Gather[0].DataPos != 16 || r.Gather[0].ObjCount != 2 || r.Gather[0].CmdPos != 8 {
+	if len(r.Gather) != 1 || r.Gather[0].DataPos != 16 || r.Gather[0].ObjCount != 2 || r.Gather[0].CmdPos != 8 ||
+		!r.Gather[0].Judged || r.Gather[0].LSMProc != 1<<32 || r.Gather[0].LSMError != -int32(unix.EACCES) {
 		t.Errorf("transactions %+v", r.Gather)
 	}
 	if len(r.Objects) != 2 || r.Objects[0].RawLen != 24 || r.Objects[0].FDFirst != 1 || r.Objects[0].SegPos != 8 {
@@ -160,12 +164,11 @@ func TestParseOpen(t *testing.T) {
 	body := b[SizeofReq:]
 	copy(body, "hwbinder")
 	le.PutUint32(body[OffOpenPid:], 12)
-	le.PutUint32(body[OffOpenEuid:], 1000)
 	le.PutUint32(body[OffOpenNice:], ^uint32(0))
 	le.PutUint32(body[OffOpenLabelLen:], 5)
 	b = append(b, "label"...)
 	got, err := ParseOpen(b)
-	if want := (driver.OpenArgs{Context: "hwbinder", PID: 12, EUID: 1000, Nice: -1, Label: "label"}); err != nil || got != want {
+	if want := (driver.OpenArgs{Context: "hwbinder", PID: 12, Nice: -1, Label: "label"}); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if _, err := ParseOpen(b[:len(b)-1]); !errors.Is(err, unix.EINVAL) {
@@ -182,8 +185,8 @@ func TestAppendResponse(t *testing.T) {
 		Status: unix.EFAULT, Flags: driver.RespStopped, Val: 1, WriteConsumed: 2, BR: []byte("BRBR"),
 		Fix: []driver.Fix{{Off: 7, Token: 8, Kind: driver.FixPut}}, TxnPos: 9, SenderEUID: 10, SenderProc: 11, Delivery: 12, Nice: -3,
 	}
-	b := AppendResponse(nil, &r, 2)
-	if len(b) != SizeofResp+2*SizeofFix+4 || uint64(len(b)) != ResponseSize(2, 4) {
+	b := AppendResponse(nil, &r, 2, 0)
+	if len(b) != SizeofResp+2*SizeofFix+4 || uint64(len(b)) != ResponseSize(2, 0, 4) {
 		t.Fatalf("%d bytes", len(b))
 	}
 	for off, want := range map[int]uint32{
@@ -199,7 +202,33 @@ func TestAppendResponse(t *testing.T) {
 		t.Errorf("BR area: %x", b)
 	}
 	r.BR = nil
-	if b := AppendResponse(nil, &r, 2); len(b) != SizeofResp+SizeofFix {
+	if b := AppendResponse(nil, &r, 2, 3); len(b) != SizeofResp+SizeofFix {
+		t.Errorf("without BR: %d bytes", len(b))
+	}
+}
+
+// TestAppendReports: the reports stand between fix-ups and BR area, whatever room
+// either table leaves.
+func TestAppendReports(t *testing.T) {
+	r := driver.Response{
+		BR: []byte("BRBR"), ReportsLost: 70000,
+		Reports: []driver.Report{{Error: 1, ToPID: 2, ToTID: 3, HasTo: true, HasToTID: true, IsReply: true, Flags: 4, Code: 5, DataSize: 6}, {Error: 7}},
+	}
+	b := AppendResponse(nil, &r, 2, 3)
+	if uint64(len(b)) != ResponseSize(2, 3, 4) || !bytes.HasSuffix(b, []byte("BRBR")) {
+		t.Fatalf("%d bytes: %x", len(b), b)
+	}
+	if n, lost := le.Uint16(b[OffRespReportCount:]), le.Uint16(b[OffRespReportsLost:]); n != 2 || lost != 65535 {
+		t.Errorf("%d reports, %d lost", n, lost)
+	}
+	at := SizeofResp + 2*SizeofFix
+	for i, want := range []uint32{1, ReportTo | ReportToTid | ReportReply, 2, 3, 4, 5, 6, 0, 7, 0} {
+		if got := le.Uint32(b[at+4*i:]); got != want {
+			t.Errorf("word %d: %d, want %d", i, got, want)
+		}
+	}
+	r.BR = nil
+	if b := AppendResponse(nil, &r, 2, 3); len(b) != SizeofResp+2*SizeofFix+2*SizeofReport {
 		t.Errorf("without BR: %d bytes", len(b))
 	}
 }
@@ -215,7 +244,7 @@ func FuzzDecode(f *testing.F) {
 		_, _ = ParseHeader(b)
 		_, _ = ParseOpen(b)
 		_, _, _ = ParseMmap(b)
-		_, _ = ParseIoctl(b, new([LenIoctlArg]byte))
+		_, _ = ParseIoctl(b, &r, new([LenIoctlArg]byte))
 		_, _ = ParseFetch(b)
 		_, _ = ParseUndo(b)
 		if w.Parse(b, after, &r) != nil {

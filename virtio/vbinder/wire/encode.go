@@ -2,17 +2,21 @@
 
 package wire
 
-import "virtbinder/driver"
+import (
+	"math"
+
+	"virtbinder/driver"
+)
 
 // ResponseSize is the number of writable bytes that an answer may need.
-func ResponseSize(fixCap, readSize uint32) uint64 {
-	return SizeofResp + uint64(fixCap)*SizeofFix + uint64(readSize)
+func ResponseSize(fixCap, reportCap, readSize uint32) uint64 {
+	return SizeofResp + uint64(fixCap)*SizeofFix + uint64(reportCap)*SizeofReport + uint64(readSize)
 }
 
 // AppendResponse appends an answer to b: header, fix-up table of fixCap entries,
-// BR area. An answer without BR commands ends with the last valid fix-up. There
-// must not be more fix-ups than fixCap.
-func AppendResponse(b []byte, r *driver.Response, fixCap uint32) []byte {
+// reports likewise, BR area. An answer ends with the last thing that is valid in it.
+// There must not be more fix-ups than fixCap, nor reports than reportCap.
+func AppendResponse(b []byte, r *driver.Response, fixCap, reportCap uint32) []byte {
 	b = le.AppendUint32(b, uint32(-int32(r.Status)))
 	b = le.AppendUint32(b, r.Flags)
 	b = le.AppendUint64(b, r.Val)
@@ -24,20 +28,48 @@ func AppendResponse(b []byte, r *driver.Response, fixCap uint32) []byte {
 	b = le.AppendUint64(b, uint64(r.SenderProc))
 	b = le.AppendUint64(b, r.Delivery)
 	b = le.AppendUint32(b, uint32(r.Nice))
-	b = le.AppendUint32(b, 0)
+	b = le.AppendUint16(b, uint16(len(r.Reports)))
+	b = le.AppendUint16(b, uint16(min(r.ReportsLost, math.MaxUint16)))
 	for i := range r.Fix {
 		b = le.AppendUint64(b, r.Fix[i].Off)
 		b = le.AppendUint32(b, r.Fix[i].Token)
 		b = le.AppendUint32(b, uint32(r.Fix[i].Kind))
 	}
+	if len(r.BR) == 0 && len(r.Reports) == 0 {
+		return b
+	}
+	b = appendZeros(b, SizeofFix*(int(fixCap)-len(r.Fix)))
+	for i := range r.Reports {
+		b = appendReport(b, &r.Reports[i])
+	}
 	if len(r.BR) == 0 {
 		return b
 	}
-	var none [SizeofFix]byte
-	for i := len(r.Fix); i < int(fixCap); i++ {
-		b = append(b, none[:]...)
-	}
+	b = appendZeros(b, SizeofReport*(int(reportCap)-len(r.Reports)))
 	return append(b, r.BR...)
+}
+
+func appendZeros(b []byte, n int) []byte {
+	for ; n >= 8; n -= 8 {
+		b = le.AppendUint64(b, 0)
+	}
+	return b
+}
+
+func appendReport(b []byte, r *driver.Report) []byte {
+	var flags uint32
+	for _, f := range [...]struct {
+		set bool
+		bit uint32
+	}{{r.HasTo, ReportTo}, {r.HasToTID, ReportToTid}, {r.IsReply, ReportReply}} {
+		if f.set {
+			flags |= f.bit
+		}
+	}
+	for _, v := range [...]uint32{r.Error, flags, r.ToPID, r.ToTID, r.Flags, r.Code, r.DataSize, 0} {
+		b = le.AppendUint32(b, v)
+	}
+	return b
 }
 
 // PutEvent fills an event without tokens.

@@ -62,6 +62,8 @@ func (w *WriteRead) Parse(ctl []byte, after uint64, r *driver.Request) error {
 	r.Fault = flags&WrFault != 0
 	r.Partial = flags&WrPartial != 0
 	r.Nice = int32(le.Uint32(wr[OffWrNice:]))
+	r.EUID = le.Uint32(wr[OffWrEuid:])
+	r.ReportCap = le.Uint32(wr[OffWrReportCap:])
 	parseFDs(fds, r)
 	if err := w.parseObjects(objs, r); err != nil {
 		return err
@@ -154,6 +156,7 @@ func (w *WriteRead) parseTxns(b []byte, r *driver.Request) error {
 		g := driver.Gather{
 			CmdPos:       le.Uint32(b[OffTxnCmdPos:]),
 			OffsetsFault: le.Uint32(b[OffTxnFlags:])&TxnOffsetsFault != 0,
+			Judged:       le.Uint32(b[OffTxnFlags:])&TxnJudged != 0,
 			DataPos:      le.Uint64(b[OffTxnDataPos:]),
 			DataLen:      le.Uint64(b[OffTxnDataLen:]),
 			ObjFirst:     le.Uint32(b[OffTxnObjFirst:]),

@@ -19,6 +19,7 @@ const (
 	OpIoctl          = 4          // VBINDER_OP_IOCTL
 	OpPoll           = 5          // VBINDER_OP_POLL
 	OpFetchFix       = 6          // VBINDER_OP_FETCH_FIX
+	OpLabel          = 7          // VBINDER_OP_LABEL
 	OpCancel         = 16         // VBINDER_OP_CANCEL
 	OpRelease        = 17         // VBINDER_OP_RELEASE
 	OpFlush          = 18         // VBINDER_OP_FLUSH
@@ -30,6 +31,7 @@ const (
 	WrFault          = 4          // VBINDER_WR_FAULT
 	WrPartial        = 8          // VBINDER_WR_PARTIAL
 	TxnOffsetsFault  = 1          // VBINDER_TXN_OFFSETS_FAULT
+	TxnJudged        = 2          // VBINDER_TXN_JUDGED
 	UndoFds          = 1          // VBINDER_UNDO_FDS
 	UndoCopy         = 2          // VBINDER_UNDO_COPY
 	RespCancelled    = 1          // VBINDER_RESP_CANCELLED
@@ -37,12 +39,16 @@ const (
 	RespWaiting      = 4          // VBINDER_RESP_WAITING
 	RespMoreFix      = 8          // VBINDER_RESP_MORE_FIX
 	RespStopped      = 16         // VBINDER_RESP_STOPPED
+	RespRetry        = 32         // VBINDER_RESP_RETRY
 	NoPos            = 0xffffffff // VBINDER_NO_POS
 	NoNice           = 0x7fffffff // VBINDER_NO_NICE
 	FixFd            = 1          // VBINDER_FIX_FD
 	FixFda           = 2          // VBINDER_FIX_FDA
 	FixPut           = 3          // VBINDER_FIX_PUT
 	FixFree          = 4          // VBINDER_FIX_FREE
+	ReportTo         = 1          // VBINDER_REPORT_TO
+	ReportToTid      = 2          // VBINDER_REPORT_TO_TID
+	ReportReply      = 4          // VBINDER_REPORT_REPLY
 	EvPoll           = 1          // VBINDER_EV_POLL
 	EvThread         = 2          // VBINDER_EV_THREAD
 	EvPut            = 3          // VBINDER_EV_PUT
@@ -78,9 +84,9 @@ const (
 	OffOpenContext  = 0
 	LenOpenContext  = 64
 	OffOpenPid      = 64
-	OffOpenEuid     = 68
-	OffOpenNice     = 72
-	OffOpenLabelLen = 76
+	OffOpenNice     = 68
+	OffOpenLabelLen = 72
+	OffOpenReserved = 76
 	SizeofOpen      = 80
 )
 
@@ -102,8 +108,10 @@ const (
 	OffWrFixCap      = 24
 	OffWrFlags       = 28
 	OffWrNice        = 32
-	OffWrReserved    = 36
-	SizeofWr         = 40
+	OffWrEuid        = 36
+	OffWrReportCap   = 40
+	OffWrReserved    = 44
+	SizeofWr         = 48
 )
 
 // struct vbinder_txn
@@ -151,10 +159,12 @@ const (
 // struct vbinder_ioctl
 const (
 	OffIoctlCmd      = 0
-	OffIoctlReserved = 4
-	OffIoctlArg      = 8
+	OffIoctlEuid     = 4
+	OffIoctlLsmError = 8
+	OffIoctlReserved = 12
+	OffIoctlArg      = 16
 	LenIoctlArg      = 24
-	SizeofIoctl      = 32
+	SizeofIoctl      = 40
 )
 
 // struct vbinder_fetch
@@ -185,7 +195,8 @@ const (
 	OffRespSenderProc    = 40
 	OffRespDelivery      = 48
 	OffRespNice          = 56
-	OffRespReserved      = 60
+	OffRespReportCount   = 60
+	OffRespReportsLost   = 62
 	SizeofResp           = 64
 )
 
@@ -195,6 +206,19 @@ const (
 	OffFixToken = 8
 	OffFixKind  = 12
 	SizeofFix   = 16
+)
+
+// struct vbinder_report
+const (
+	OffReportError    = 0
+	OffReportFlags    = 4
+	OffReportToPid    = 8
+	OffReportToTid    = 12
+	OffReportTxnFlags = 16
+	OffReportCode     = 20
+	OffReportDataSize = 24
+	OffReportReserved = 28
+	SizeofReport      = 32
 )
 
 // struct vbinder_event
