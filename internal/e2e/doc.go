@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package e2e holds the end-to-end tests, under the build tag e2e: they run
+// Package e2e holds the end-to-end tests, under the build tag e2e. TestDemo runs
 // `virtbinder demo`, the program that users run, on each kernel that matters, and
-// look at what it leaves behind. Nothing in them is skipped: what they need and do
-// not find is a failure that says what makes it.
+// looks at what it leaves behind. TestReports* run on the lab's host, as the same
+// test program once more, and hold the failure reports on its netlink against the
+// kernel's. Nothing in them is skipped: what they need and do not find is a failure
+// that says what makes it.
 package e2e

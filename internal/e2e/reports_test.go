@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"virtbinder/guest/agentclient"
+	"virtbinder/internal/lab"
+	"virtbinder/internal/rundir"
+	"virtbinder/netlink"
+)
+
+// vmName is the guest's; reports call its contexts binder@golden.
+const vmName = "golden"
+
+// TestReportsPlain: on a host without the binder family, the cases of the kernel's
+// capture are played in a guest, on our device. What a raw socket receives on the
+// host, with plain context names, are the kernel's bytes.
+func TestReportsPlain(t *testing.T) {
+	failures := program(t, "failures", "./guest/failures")
+	onLabHost(t, "6.12", func(t *testing.T) {
+		raw := newRawListener(t)
+		raw.join(t, netlink.FallbackGroup)
+		vm := bootVM(t, "--plain-contexts")
+		if st := vm.status(); st.Mode != netlink.ModeFallback {
+			t.Fatalf("reports go by mode %s: %s", st.Mode, st.Why)
+		}
+		ours := play(t, raw, "guest", "", vm.runner(failures))
+		againstGolden(t, ours)
+		if len(ours.results) != len(ours.cases) {
+			t.Errorf("%d cases were captured of %d", len(ours.cases), len(ours.results))
+		}
+	})
+}
+
+// TestReportsBesideKernel: on a host whose own driver reports, the same cases are
+// played on that driver and in a guest on our device, and captured by the same
+// socket. The driver comes while the guest runs, so reports have to move to its
+// group, after every privilege has been given up.
+func TestReportsBesideKernel(t *testing.T) {
+	failures := program(t, "failures", "./guest/failures")
+	onLabHost(t, "7.x", func(t *testing.T) {
+		raw := newRawListener(t)
+		raw.join(t, netlink.FallbackGroup)
+		vm := bootVM(t)
+		if st := vm.status(); st.Mode != netlink.ModeFallback {
+			t.Fatalf("before the kernel's driver is there, reports go by mode %s: %s", st.Mode, st.Why)
+		}
+		loadStock(t)
+		_, group, ok := family(t)
+		if !ok {
+			t.Fatal("the kernel's driver is loaded and its family is not there")
+		}
+		raw.join(t, group)
+		until(t, "mode a in the runtime file", func() bool { return vm.status().Mode == netlink.ModeGenuine })
+
+		stock := play(t, raw, "host", "", func(ctx context.Context) ([]byte, error) {
+			return exec.CommandContext(ctx, failures).Output()
+		})
+		ours := play(t, raw, "guest", vmName, vm.runner(failures))
+		for _, c := range stock.captured {
+			if c.port != 0 || c.group != 1<<(group-1) {
+				t.Errorf("the kernel's report came from port %d through %#x", c.port, c.group)
+			}
+		}
+		for _, c := range ours.captured {
+			if c.port == 0 || c.group != 1<<(group-1) {
+				t.Errorf("our report came from port %d through %#x", c.port, c.group)
+			}
+		}
+		againstGolden(t, stock)
+		againstGolden(t, ours)
+		sameButForSuspects(t, stock, ours)
+	})
+}
+
+// loadStock inserts the kernel's own driver with the usual devices.
+func loadStock(t *testing.T) {
+	t.Helper()
+	f, err := os.Open("/lib/l1/binder_linux.ko")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.FinitModule(int(f.Fd()), "devices=binder,hwbinder", 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// played is what one run of the cases led to.
+type played struct {
+	where    string
+	results  []result
+	captured []capture           // all, markers too
+	cases    map[string][]string // by case, normalised
+	roles    map[string]map[string]uint32
+}
+
+// result is what package guest/failures prints.
+type result struct {
+	Case     string
+	Number   uint32
+	Roles    map[string]uint32
+	Sender   []string  `json:"sender_br"`
+	Target   []string  `json:"target_br"`
+	Extended *[2]int32 `json:"extended"`
+}
+
+// markerCode is guest/failures' MarkerCode.
+const markerCode = 0x4d000000
+
+// play runs the cases and sorts what the socket received by them: the report with a
+// case's marker ends it.
+func play(t *testing.T, raw *rawListener, where, vm string, run func(context.Context) ([]byte, error)) *played {
+	t.Helper()
+	before, _ := raw.all()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	out, err := run(ctx)
+	if err != nil {
+		t.Fatalf("on the %s: %v; it printed\n%s", where, err, out)
+	}
+	p := &played{where: where, cases: map[string][]string{}, roles: map[string]map[string]uint32{}}
+	for line := range bytes.Lines(out) {
+		var r result
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatalf("on the %s: %v in %q", where, err, line)
+		}
+		p.results = append(p.results, r)
+	}
+	last := markerCode + p.results[len(p.results)-1].Number
+	until(t, "the last marker's report from the "+where, func() bool {
+		all, err := raw.all()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.captured = all[len(before):]
+		return slices.ContainsFunc(p.captured, func(c capture) bool { return c.number(9) == last })
+	})
+	p.sort(t, vm)
+	return p
+}
+
+func (p *played) sort(t *testing.T, vm string) {
+	t.Helper()
+	rest := p.captured
+	for _, r := range p.results {
+		end := slices.IndexFunc(rest, func(c capture) bool { return c.number(9) == markerCode+r.Number })
+		if end < 0 {
+			t.Fatalf("on the %s: the report after case %s is missing", p.where, r.Case)
+		}
+		reports := []string{}
+		for _, c := range rest[:end] {
+			reports = append(reports, normal(t, c.bytes, r.Roles, vm))
+		}
+		p.cases[r.Case] = reports
+		rest = rest[end+1:]
+	}
+	if len(rest) > 0 {
+		t.Errorf("on the %s: %d reports came after the last case: %v", p.where, len(rest), rest)
+	}
+}
+
+// againstGolden compares with the kernel's capture: codes read, extended errors, and
+// reports byte for byte.
+func againstGolden(t *testing.T, p *played) {
+	t.Helper()
+	byName := map[string]result{}
+	for _, r := range p.results {
+		byName[r.Case] = r
+	}
+	for _, g := range readGolden(t) {
+		r, ok := byName[g.Case]
+		if !ok {
+			t.Errorf("on the %s: case %s was not played", p.where, g.Case)
+			continue
+		}
+		roles := map[string]uint32{}
+		for role, pid := range g.Procs {
+			roles[role] = uint32(pid)
+		}
+		want := []string{}
+		for _, rep := range g.Reports {
+			b, err := hex.DecodeString(rep.Hex)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, normal(t, b, roles, ""))
+		}
+		if diff := cmp.Diff(want, p.cases[g.Case]); diff != "" {
+			t.Errorf("on the %s: reports of %s (-kernel 7.2.13 +here):\n%s", p.where, g.Case, diff)
+		}
+		if diff := cmp.Diff(g.Sender, r.Sender); diff != "" {
+			t.Errorf("on the %s: what the sender of %s reads (-kernel 7.2.13 +here):\n%s", p.where, g.Case, diff)
+		}
+		if diff := cmp.Diff(g.Target, r.Target); diff != "" {
+			t.Errorf("on the %s: what the target of %s reads (-kernel 7.2.13 +here):\n%s", p.where, g.Case, diff)
+		}
+		if e := g.Extended; e != nil && r.Extended != nil && *r.Extended != [2]int32{e[1], e[2]} {
+			t.Errorf("on the %s: extended error of %s is %v, the kernel's was %v", p.where, g.Case, *r.Extended, *e)
+		}
+	}
+}
+
+// suspectFails is the one case in which we differ from the C driver on purpose.
+const suspectFails = "suspect_fails"
+
+// sameButForSuspects compares two runs on one host, those cases too that the old
+// capture does not have. Where a suspect also fails, the C driver reports the
+// failure; we follow the Rust driver and report both, the suspicion first.
+func sameButForSuspects(t *testing.T, stock, ours *played) {
+	t.Helper()
+	if len(stock.results) != len(ours.results) {
+		t.Fatalf("%d cases on the stock driver, %d on ours", len(stock.results), len(ours.results))
+	}
+	for _, r := range stock.results {
+		theirs, mine := stock.cases[r.Case], ours.cases[r.Case]
+		if r.Case == suspectFails {
+			if len(theirs) != 1 || len(mine) != 2 || mine[1] != theirs[0] {
+				t.Errorf("a suspect that fails: the stock driver reports\n%v\nours\n%v", theirs, mine)
+				continue
+			}
+			spam := strings.Replace(theirs[0], errorAttr(netlink.BRFailedReply), errorAttr(netlink.BROnewaySpamSuspect), 1)
+			if mine[0] != spam {
+				t.Errorf("the suspicion is\n%s\nexpected\n%s", mine[0], spam)
+			}
+			continue
+		}
+		if diff := cmp.Diff(theirs, mine); diff != "" {
+			t.Errorf("reports of %s (-stock +ours):\n%s", r.Case, diff)
+		}
+	}
+	for i, r := range stock.results {
+		if diff := cmp.Diff([]any{r.Sender, r.Target, r.Extended}, []any{ours.results[i].Sender, ours.results[i].Target, ours.results[i].Extended}); diff != "" {
+			t.Errorf("what is read in %s (-stock +ours):\n%s", r.Case, diff)
+		}
+	}
+}
+
+// errorAttr is the attribute "error" in hex.
+func errorAttr(code uint32) string {
+	return hex.EncodeToString(ne.AppendUint32(ne.AppendUint16(ne.AppendUint16(nil, 8), 1), code))
+}
+
+// machine is a running `virtbinder boot`.
+type machine struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	agent *agentclient.Client
+	log   bytes.Buffer
+}
+
+// bootVM boots a guest and waits for its agent. It is ended with the test.
+func bootVM(t *testing.T, flags ...string) *machine {
+	t.Helper()
+	top, err := lab.FindTop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	guest := filepath.Join(top, "build", "guest", "6.12")
+	m := &machine{t: t}
+	args := append([]string{"boot", "--name", vmName, "-k", filepath.Join(guest, "vmlinuz"), "-i", filepath.Join(guest, "initrd.cpio"),
+		"-p", "console=ttyS0 panic=-1 quiet mitigations=off cryptomgr.notests random.trust_cpu=on",
+		"-m", "512M", "--console", "none"}, flags...)
+	m.cmd = exec.Command(filepath.Join(top, "build", "bin", "virtbinder"), args...)
+	m.cmd.Stdout, m.cmd.Stderr = &m.log, &m.log
+	if err := m.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = m.cmd.Wait(); close(ended) }()
+	t.Cleanup(func() {
+		_ = m.cmd.Process.Signal(syscall.SIGTERM)
+		<-ended
+		if t.Failed() {
+			t.Logf("virtbinder boot said:\n%s", &m.log)
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	go func() {
+		select {
+		case <-ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if m.agent, err = agentclient.Wait(ctx, filepath.Join(rundir.VM(vmName), rundir.VsockSocket)); err != nil {
+		t.Fatalf("the guest does not come up: %v", err)
+	}
+	return m
+}
+
+// status is the machine's runtime file.
+func (m *machine) status() netlink.Status {
+	m.t.Helper()
+	st, err := netlink.ReadStatus(filepath.Join(rundir.VM(vmName), rundir.NetlinkFile))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return st
+}
+
+// runner puts a program into the guest and runs it there.
+func (m *machine) runner(program string) func(context.Context) ([]byte, error) {
+	return func(ctx context.Context) ([]byte, error) {
+		f, err := os.Open(program)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		var out, errs bytes.Buffer
+		exit, err := m.agent.Exec(ctx, agentclient.Cmd{Path: "/bin/sh",
+			Args:  []string{"-c", "cat >/tmp/program && chmod 755 /tmp/program && exec /tmp/program"},
+			Stdin: f, Stdout: &out, Stderr: &errs})
+		if err == nil && exit != 0 {
+			err = fmt.Errorf("exit code %d: %s", exit, &errs)
+		}
+		return out.Bytes(), err
+	}
+}
