@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"syscall"
+	"time"
 
 	gokvm "github.com/bobuhiro11/gokvm/kvm"
 
@@ -23,7 +24,9 @@ func (m *Machine) runVCPU(c *kvm.VCPU) {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and its name
 	c.Bind()
 	defer c.Unbind()
+	var turn schedulerTurn
 	for !m.stopping.Load() {
+		turn.take()
 		if err := m.enter(c); err != nil {
 			if errors.Is(err, errTripleFault) {
 				m.finish(TripleFault, nil)
@@ -32,6 +35,22 @@ func (m *Machine) runVCPU(c *kvm.VCPU) {
 			}
 			return
 		}
+	}
+}
+
+// schedulerTurn keeps the Go scheduler's monitor asleep while a processor makes
+// exits in quick succession. The monitor judges a thread by its turns in the
+// scheduler, and a locked one has none of its own: after 10 ms without (its
+// forcePreemptNS) it takes the thread's P away in each system call, every 20
+// microseconds, and each return from the guest has to fetch a P and wake it.
+type schedulerTurn struct{ last time.Time }
+
+const turnEvery = 5 * time.Millisecond
+
+func (t *schedulerTurn) take() {
+	if now := time.Now(); now.Sub(t.last) > turnEvery {
+		runtime.Gosched()
+		t.last = time.Now()
 	}
 }
 
