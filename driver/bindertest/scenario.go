@@ -2,25 +2,53 @@
 
 package bindertest
 
+import (
+	"fmt"
+	"slices"
+)
+
 // Scenario pins one rule of the binder interface.
 type Scenario struct {
 	Name  string    // section/rule, as "transaction/handle0-no-manager"
-	Pins  string    // the row of the interface's description that it shows
+	Pins  string    // the rule, in one sentence
 	Needs []Feature // what a System must have
-	Since string    // kernel release of the stock driver that first behaves so, "" for all
 	run   func(*T)
 }
 
-// T is a scenario on its way through a System.
-type T struct{}
+// sections are the lists of scenarios, one for each file of them.
+var sections = [][]Scenario{
+	transactionScenarios,
+}
 
 // Scenarios lists all of them, in the order of their sections.
-func Scenarios() []Scenario { return nil }
+func Scenarios() []Scenario { return slices.Concat(sections...) }
 
-// Run runs a scenario on a System, which is new and has no process yet, and returns
-// its transcript: one line for each thing that can be observed. An error means that
-// the System broke, not that it behaves differently.
-func Run(sys System, s Scenario) (transcript string, err error) { return "", nil }
+// Missing names the first Feature that the scenario needs and the System has not.
+func (s Scenario) Missing(sys System) (f Feature, missing bool) {
+	for _, f := range s.Needs {
+		if !sys.Has(f) {
+			return f, true
+		}
+	}
+	return "", false
+}
 
-// Golden is the transcript that the stock driver of a kernel release ("6.12") left.
-func Golden(kernel, name string) (transcript string, ok bool) { return "", false }
+// Run runs a scenario on a System which is new: no process, no context manager yet.
+// It returns the transcript: what was done and all that could be observed. An error
+// means that the System broke, not that it behaves differently; the transcript then
+// ends where it did.
+func Run(sys System, s Scenario) (transcript string, err error) {
+	t := &T{sys: sys, names: newNames()}
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case broken:
+			err = fmt.Errorf("%s on %s: %w", s.Name, sys.Name(), p.err)
+		default:
+			panic(p)
+		}
+		transcript = t.out.String()
+	}()
+	s.run(t)
+	return
+}

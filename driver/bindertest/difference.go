@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bindertest
+
+// Difference is a scenario in which virtbinder deliberately does not do what the
+// stock driver does. Its own transcript is in testdata/virtbinder.
+type Difference struct {
+	Scenario string
+	Reason   string
+	Kernels  []string // of the stock driver, as "6.12"; none: all
+}
+
+// Differences lists all of them. docs/compat.md is made of it.
+func Differences() []Difference { return nil }
+
+// Differs finds the difference from the stock driver of a kernel that is declared
+// for a scenario.
+func Differs(kernel, name string) (d Difference, ok bool) {
+	for _, d := range Differences() {
+		if d.Scenario != name {
+			continue
+		}
+		if len(d.Kernels) == 0 {
+			return d, true
+		}
+		for _, k := range d.Kernels {
+			if k == kernel {
+				return d, true
+			}
+		}
+	}
+	return Difference{}, false
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bindertest
+
+import (
+	"embed"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/tools/txtar"
+)
+
+// testdata holds transcripts: stock-RELEASE/SECTION.txt those of the stock driver,
+// virtbinder/SECTION.txt ours where Differences says that they are others.
+//
+//go:embed testdata
+var testdata embed.FS
+
+// Golden is the transcript that the stock driver of a kernel release ("6.12") left.
+func Golden(kernel, name string) (transcript string, ok bool) { return load("stock-"+kernel, name) }
+
+// OurGolden is what virtbinder's transcript has to be where it is not the stock
+// driver's: a scenario that Differences names, or one that no stock driver can run.
+func OurGolden(name string) (transcript string, ok bool) { return load("virtbinder", name) }
+
+func load(dir, name string) (string, bool) {
+	b, err := testdata.ReadFile("testdata/" + dir + "/" + section(name) + ".txt")
+	if err != nil {
+		return "", false
+	}
+	for _, f := range txtar.Parse(b).Files {
+		if f.Name == name {
+			return string(f.Data), true
+		}
+	}
+	return "", false
+}
+
+func section(name string) string {
+	s, _, _ := strings.Cut(name, "/")
+	return s
+}
+
+// Record writes transcripts, by the names of their scenarios, to dir: one file for
+// each section. What dir had is replaced.
+func Record(dir string, transcripts map[string]string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	files := map[string]*txtar.Archive{}
+	for _, s := range Scenarios() {
+		got, ok := transcripts[s.Name]
+		if !ok {
+			continue
+		}
+		a := files[section(s.Name)]
+		if a == nil {
+			a = &txtar.Archive{}
+			files[section(s.Name)] = a
+		}
+		a.Files = append(a.Files, txtar.File{Name: s.Name, Data: []byte(got)})
+	}
+	for name, a := range files {
+		if err := os.WriteFile(filepath.Join(dir, name+".txt"), txtar.Format(a), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
