@@ -32,7 +32,7 @@ func (b *binder) bytes(k *Kernel, addr uint64) []byte {
 }
 
 func (p *process) openBinder(context string, nonblock bool) (int, unix.Errno) {
-	id, errno := p.k.transport.open(driver.OpenArgs{Context: context, PID: p.pid, EUID: p.euid, Nice: int32(p.threads[0].nice)})
+	id, errno := p.k.transport.open(driver.OpenArgs{Context: context, PID: p.pid, Nice: int32(p.threads[0].nice)})
 	if errno != 0 {
 		return 0, errno
 	}

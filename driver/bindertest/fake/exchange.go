@@ -85,7 +85,7 @@ func (x *exchange) room() uint64 {
 // send makes one request of what is left.
 func (x *exchange) send() {
 	th := x.th
-	r := &request{Request: driver.Request{Proc: x.b.id, TID: th.tid, Seq: x.b.nextSeq(), Nice: int32(th.nice),
+	r := &request{Request: driver.Request{Proc: x.b.id, TID: th.tid, Seq: x.b.nextSeq(), Nice: int32(th.nice), EUID: th.p.euid,
 		NonBlock: x.file.nonblock, Continued: x.readConsumed != 0}}
 	if x.writing {
 		(&gather{th.p, r}).piece(x.writeBuffer+x.writeConsumed, x.writeSize-x.writeConsumed)

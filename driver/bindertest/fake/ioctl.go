@@ -128,7 +128,7 @@ func (th *thread) hostIoctl(f *file, cmd uint32, io hostIoctl, in []byte, end fu
 		f.refs++
 		call.file = f
 	}
-	r := &request{Request: driver.Request{Proc: b.id, TID: th.tid, Seq: b.nextSeq()}}
+	r := &request{Request: driver.Request{Proc: b.id, TID: th.tid, Seq: b.nextSeq(), EUID: th.p.euid}}
 	call.req = r
 	if io.waits {
 		call.interrupt = func() { th.p.k.transport.cancel(b.id, th.tid, r.Seq) }

@@ -191,7 +191,6 @@ func (r *ring) open(a driver.OpenArgs) (driver.ProcID, unix.Errno) {
 	b := make([]byte, wire.SizeofOpen)
 	copy(b, a.Context)
 	le.PutUint32(b[wire.OffOpenPid:], a.PID)
-	le.PutUint32(b[wire.OffOpenEuid:], a.EUID)
 	le.PutUint32(b[wire.OffOpenNice:], uint32(a.Nice))
 	resp := r.call(wire.QRequest, wire.OpOpen, 0, a.PID, 0, b, 0)
 	return driver.ProcID(resp.Val), resp.Status
@@ -221,7 +220,7 @@ func encodeWriteRead(q *driver.Request) []byte {
 	for off, v := range map[int]uint32{
 		wire.OffWrWriteLen: uint32(len(q.Stream)), wire.OffWrTxnCount: uint32(len(q.Gather)), wire.OffWrObjCount: uint32(len(q.Objects)),
 		wire.OffWrFdCount: uint32(len(q.FDs)), wire.OffWrReadSize: q.ReadSize, wire.OffWrFixCap: fixCap, wire.OffWrFlags: requestFlags(q),
-		wire.OffWrNice: uint32(q.Nice),
+		wire.OffWrNice: uint32(q.Nice), wire.OffWrEuid: q.EUID,
 	} {
 		le.PutUint32(b[off:], v)
 	}
@@ -279,7 +278,10 @@ func encodeObject(o *driver.Object) []byte {
 }
 
 func (r *ring) ioctl(req *request, cmd uint32, arg *[24]byte) {
-	body := append(le.AppendUint32(le.AppendUint32(nil, cmd), 0), arg[:]...)
+	body := make([]byte, wire.SizeofIoctl)
+	le.PutUint32(body[wire.OffIoctlCmd:], cmd)
+	le.PutUint32(body[wire.OffIoctlEuid:], req.EUID)
+	copy(body[wire.OffIoctlArg:], arg[:])
 	r.submit(wire.QRequest, header(wire.OpIoctl, req.Proc, req.TID, req.Seq, body), 0, wire.LenIoctlArg, req.done)
 }
 
