@@ -8,7 +8,7 @@ GUESTS := 6.12 6.1
 export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit e2e check generate build setup images image lab-images module initrd lab-shell clean distclean
+.PHONY: help run test unit e2e check generate build setup images image lab-images module initrd lab-shell oracle oracle-programs clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -62,6 +62,14 @@ module: ## the guest driver, for each guest kernel
 
 initrd: module ## what guests boot: build/guest/VERSION/{vmlinuz,initrd.cpio}
 	@images/initrd.sh $(GUESTS)
+
+oracle: setup images build initrd oracle-programs ## every scenario on our driver and on the kernel's own, compared (ORACLE="--only REGEXP --guests 6.12")
+	build/oracle/oracle run $(ORACLE)
+
+oracle-programs:
+	@mkdir -p build/oracle
+	gcc -O1 -Wall -Wextra -Werror -static -o build/oracle/puppet driver/bindertest/puppet/guest/puppet.c
+	$(GO) build -trimpath -ldflags '-s -w' -o build/oracle/oracle ./internal/oracle/oracle
 
 lab-shell: lab-images build ## a shell on the nested lab's host (LAB="--kernel 7.x --smp 2" chooses another)
 	$(BIN) lab $(LAB) --tty -- sh
