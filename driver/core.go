@@ -15,6 +15,7 @@ import (
 
 // Limits caps what one guest can make the host keep. Zero fields take the default.
 type Limits struct {
+	Contexts  int    // device nodes per VM; ENOSPC when one more is made
 	Processes int    // open files per VM; ENOMEM at open beyond it
 	Threads   int    // per process; ENOMEM from the ioctl
 	Nodes     int    // per process; the transaction that would make one fails with ENOMEM
@@ -28,6 +29,7 @@ func (l *Limits) setDefaults() {
 			*p = v
 		}
 	}
+	def(&l.Contexts, 65536)
 	def(&l.Processes, 32768)
 	def(&l.Threads, 32768)
 	def(&l.Nodes, 1<<20)
@@ -108,12 +110,13 @@ type VM struct {
 	name string
 	env  Env
 
-	contexts map[string]*Context
-	procs    []procSlot // by low half of ProcID
-	spare    []uint32   // free slots
-	opened   map[*Process]struct{}
-	counts   counts
-	dead     bool
+	contexts    map[ContextID]*Context
+	lastContext ContextID
+	procs       []procSlot // by low half of ProcID
+	spare       []uint32   // free slots
+	opened      map[*Process]struct{}
+	counts      counts
+	dead        bool
 }
 
 type procSlot struct {
@@ -126,7 +129,7 @@ var ErrGone = errors.New("process is gone")
 
 // NewVM adds a VM. Its contexts are its own.
 func (c *Core) NewVM(name string, env Env) *VM {
-	return &VM{core: c, name: name, env: env, contexts: map[string]*Context{}, opened: map[*Process]struct{}{}}
+	return &VM{core: c, name: name, env: env, contexts: map[ContextID]*Context{}, opened: map[*Process]struct{}{}}
 }
 
 // Name is the VM's name, as reports state it.
@@ -137,7 +140,7 @@ type ProcID uint64
 
 // OpenArgs is what the guest states about an opener.
 type OpenArgs struct {
-	Context string
+	Context ContextID
 	PID     uint32 // thread group leader, guest's initial pid namespace
 	Nice    int32
 	Label   string // the guest LSM's label; "" for none
@@ -145,14 +148,15 @@ type OpenArgs struct {
 
 // Open makes a process: one for each open of the device.
 func (vm *VM) Open(x *Exec, o OpenArgs) (ProcID, error) {
-	if o.Context == "" {
-		return 0, fmt.Errorf("open: empty context name: %w", unix.EINVAL)
-	}
 	o.Label = vm.label(o.Label)
 	x.lock(vm.core)
 	defer x.unlock()
 	if vm.dead {
 		return 0, ErrGone
+	}
+	ctx := vm.contexts[o.Context]
+	if ctx == nil || ctx.ended {
+		return 0, fmt.Errorf("open: no context %d: %w", o.Context, unix.EINVAL)
 	}
 	if len(vm.opened) >= vm.core.cfg.Limits.Processes {
 		return 0, fmt.Errorf("open: %d processes are open, the limit: %w", len(vm.opened), unix.ENOMEM)
@@ -165,7 +169,8 @@ func (vm *VM) Open(x *Exec, o OpenArgs) (ProcID, error) {
 	}
 	s := &vm.procs[slot]
 	s.gen++
-	s.proc = newProcess(vm, ProcID(uint64(s.gen)<<32|uint64(slot)), vm.context(o.Context), o)
+	s.proc = newProcess(vm, ProcID(uint64(s.gen)<<32|uint64(slot)), ctx, o)
+	ctx.users++
 	vm.opened[s.proc] = struct{}{}
 	vm.counts.made(statProc)
 	return s.proc.id, nil
@@ -189,16 +194,19 @@ func (vm *VM) forget(p *Process) {
 	vm.procs[slot].proc = nil
 	vm.spare = append(vm.spare, slot)
 	delete(vm.opened, p)
+	p.ctx.users--
+	vm.dropContext(p.ctx)
 	vm.counts.gone(statProc)
 }
 
 // Reset releases every process as if each had closed its file: death notices
-// fire, parked reads complete as gone, nothing stays.
+// fire, parked reads complete as gone, nothing stays. The contexts go too.
 func (vm *VM) Reset(x *Exec) {
 	x.lock(vm.core)
 	for p := range vm.opened {
 		p.close(x)
 	}
+	clear(vm.contexts)
 	x.unlock()
 }
 

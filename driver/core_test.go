@@ -20,6 +20,7 @@ type world struct {
 	t       *testing.T
 	vm      *VM
 	x       *Exec
+	binder  ContextID
 	mem     []byte
 	next    uint64
 	done    map[*Request]bool
@@ -30,6 +31,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, x: &Exec{}, mem: make([]byte, 16<<20), done: map[*Request]bool{}}
 	w.vm = New(Config{}).NewVM("test", w)
+	w.binder = w.context("binder")
 	t.Cleanup(func() {
 		w.vm.Close(w.x)
 		for kind, c := range w.vm.Counts() {
@@ -39,6 +41,15 @@ func newWorld(t *testing.T) *world {
 		}
 	})
 	return w
+}
+
+func (w *world) context(name string) ContextID {
+	w.t.Helper()
+	id, err := w.vm.NewContext(name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return id
 }
 
 func (w *world) Reserve(n uint64) (uint64, error) {
@@ -70,7 +81,7 @@ func (g *guest) euid() uint32 { return 1000 + g.pid }
 
 func (w *world) open(pid uint32) *guest {
 	w.t.Helper()
-	id, err := w.vm.Open(w.x, OpenArgs{Context: "binder", PID: pid})
+	id, err := w.vm.Open(w.x, OpenArgs{Context: w.binder, PID: pid})
 	if err != nil {
 		w.t.Fatal(err)
 	}

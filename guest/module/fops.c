@@ -42,7 +42,7 @@ static const struct vb_ioctl vb_ioctls[] = {
 static int vb_open(struct inode *inode, struct file *file)
 {
 	struct vb_node *node = container_of(file->private_data, struct vb_node, misc);
-	struct vb_proc *proc = vb_proc_open(node->dev, node->name, file);
+	struct vb_proc *proc = vb_proc_open(node->context, file);
 
 	if (IS_ERR(proc))
 		return PTR_ERR(proc);

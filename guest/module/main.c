@@ -25,7 +25,7 @@ MODULE_PARM_DESC(virtio_id, "a further virtio device id to look at, besides 63")
 /* True if another driver has a node of this name; best effort, for a clear message. */
 static bool vb_node_taken(const char *name)
 {
-	char path[96];
+	char path[sizeof("/sys/class/misc/") + BINDERFS_MAX_NAME];
 	struct path found;
 
 	snprintf(path, sizeof(path), "/sys/class/misc/%s", name);
@@ -38,27 +38,34 @@ static bool vb_node_taken(const char *name)
 static int vb_node_add(struct vb_device *dev, const char *name)
 {
 	struct vb_node *node;
-	int err = -EEXIST;
+	int err;
 
 	if (!*name || strlen(name) >= sizeof(node->name)) {
 		dev_err(&dev->vdev->dev, "devices=: \"%s\" is no device name\n", name);
 		return -EINVAL;
 	}
+	if (vb_node_taken(name)) {
+		dev_err(&dev->vdev->dev, "/dev/%s belongs to another driver: unload it or choose other names with devices=\n",
+			name);
+		return -EEXIST;
+	}
 	node = kzalloc(sizeof(*node), GFP_KERNEL);
 	if (!node)
 		return -ENOMEM;
 	strscpy(node->name, name, sizeof(node->name));
-	node->dev = dev;
+	node->context = vb_context_new(dev, name);
+	if (IS_ERR(node->context)) {
+		err = PTR_ERR(node->context);
+		kfree(node);
+		return err;
+	}
 	node->misc.minor = MISC_DYNAMIC_MINOR;
 	node->misc.name = node->name;
 	node->misc.fops = &vb_fops;
 	node->misc.mode = mode & 0777;
-	if (!vb_node_taken(name))
-		err = misc_register(&node->misc);
+	err = misc_register(&node->misc);
 	if (err) {
-		if (err == -EEXIST)
-			dev_err(&dev->vdev->dev, "/dev/%s belongs to another driver: unload it or choose other names with devices=\n",
-				name);
+		vb_context_put(node->context);
 		kfree(node);
 		return err;
 	}
@@ -73,6 +80,7 @@ void vb_nodes_unregister(struct vb_device *dev)
 	list_for_each_entry_safe(node, next, &dev->nodes, link) {
 		misc_deregister(&node->misc);
 		list_del(&node->link);
+		vb_context_put(node->context);
 		kfree(node);
 	}
 }

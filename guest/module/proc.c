@@ -34,7 +34,7 @@ static void vb_proc_free(struct kref *ref)
 	vb_msg_free(proc->release_msg);
 	if (proc->mm)
 		mmdrop(proc->mm);
-	vb_device_put(proc->dev);
+	vb_context_put(proc->context);
 	call_rcu(&proc->rcu, vb_proc_free_rcu);
 }
 
@@ -43,16 +43,17 @@ void vb_proc_put(struct vb_proc *proc)
 	kref_put(&proc->ref, vb_proc_free);
 }
 
-static struct vb_proc *vb_proc_alloc(struct vb_device *dev, struct file *file)
+static struct vb_proc *vb_proc_alloc(struct vb_context *context, struct file *file)
 {
 	struct vb_proc *proc = kzalloc(sizeof(*proc), GFP_KERNEL_ACCOUNT);
 
 	if (!proc)
 		return NULL;
-	kref_get(&dev->ref);
+	kref_get(&context->ref);
 	kref_init(&proc->ref);
-	proc->dev = dev;
 	proc->tsk = get_task_struct(current->group_leader);
+	proc->context = context;
+	proc->dev = context->dev;
 	proc->pid = get_pid(task_tgid(current));
 	proc->cred = get_cred(file->f_cred);
 	proc->mapping = file->f_mapping;
@@ -70,7 +71,7 @@ static struct vb_proc *vb_proc_alloc(struct vb_device *dev, struct file *file)
 }
 
 /* Introduces the process to the host, which gives it its id. */
-static int vb_proc_hello(struct vb_proc *proc, const char *context)
+static int vb_proc_hello(struct vb_proc *proc)
 {
 	struct vbinder_open *open;
 	struct vb_msg *msg;
@@ -86,7 +87,7 @@ static int vb_proc_hello(struct vb_proc *proc, const char *context)
 		return -ENOMEM;
 	}
 	open = msg->body;
-	strscpy(open->context, context, sizeof(open->context));
+	open->context = cpu_to_le64(proc->context->id);
 	open->pid = cpu_to_le32(current->tgid);
 	open->nice = cpu_to_le32(task_nice(current));
 	open->label_len = cpu_to_le32(len);
@@ -105,17 +106,18 @@ static int vb_proc_hello(struct vb_proc *proc, const char *context)
 	return err < 0 ? err : 0;
 }
 
-struct vb_proc *vb_proc_open(struct vb_device *dev, const char *context, struct file *file)
+struct vb_proc *vb_proc_open(struct vb_context *context, struct file *file)
 {
+	struct vb_device *dev = context->dev;
 	struct vb_proc *proc;
 	int err;
 
 	if (READ_ONCE(dev->dead))
 		return ERR_PTR(-ENODEV);
-	proc = vb_proc_alloc(dev, file);
+	proc = vb_proc_alloc(context, file);
 	if (!proc)
 		return ERR_PTR(-ENOMEM);
-	err = vb_proc_hello(proc, context);
+	err = vb_proc_hello(proc);
 	if (err) {
 		vb_proc_put(proc);
 		return ERR_PTR(err);

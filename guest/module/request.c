@@ -115,15 +115,37 @@ void vb_send_undo(struct vb_device *dev, const struct vb_req *req, u32 why, int 
 }
 
 /* Undoes an OPEN whose opener was killed. */
-static void vb_send_release(struct vb_device *dev, const struct vb_req *req)
+static void vb_send_release(struct vb_device *dev, u64 proc)
 {
-	struct vb_msg *msg;
+	struct vb_msg *msg = vb_msg_new(VBINDER_OP_RELEASE, 0, 0, 0, GFP_KERNEL | __GFP_NOFAIL);
 
-	if ((s32)le32_to_cpu(req->resp->status) < 0)
-		return;
-	msg = vb_msg_new(VBINDER_OP_RELEASE, 0, 0, 0, GFP_KERNEL | __GFP_NOFAIL);
-	msg->req.ctl->proc = req->resp->val;
+	msg->req.ctl->proc = cpu_to_le64(proc);
 	vb_req_detach(dev, &msg->req);
+}
+
+/* And a CONTEXT. */
+static void vb_send_context_end(struct vb_device *dev, u64 context)
+{
+	struct vb_msg *msg = vb_msg_new(VBINDER_OP_CONTEXT_END, sizeof(struct vbinder_context_end),
+					0, 0, GFP_KERNEL | __GFP_NOFAIL);
+	struct vbinder_context_end *body = msg->body;
+
+	body->context = cpu_to_le64(context);
+	vb_req_detach(dev, &msg->req);
+}
+
+/* Gives up what the host made for a thread that was killed; true if that is all. */
+static bool vb_orphan_made(struct vb_device *dev, const struct vb_req *req)
+{
+	u32 op = le32_to_cpu(req->ctl->op);
+	u64 made = le64_to_cpu(req->resp->val);
+	bool failed = (s32)le32_to_cpu(req->resp->status) < 0;
+
+	if (op == VBINDER_OP_OPEN && !failed)
+		vb_send_release(dev, made);
+	if (op == VBINDER_OP_CONTEXT && !failed)
+		vb_send_context_end(dev, made);
+	return op == VBINDER_OP_OPEN || op == VBINDER_OP_CONTEXT;
 }
 
 /* Drops the files of an answer that nobody will read, and gives its delivery back. */
@@ -132,12 +154,8 @@ static void vb_orphan_undo(struct vb_device *dev, struct vb_req *req)
 	const struct vbinder_fix *fix;
 	u32 i, n;
 
-	if (req->gone)
+	if (req->gone || vb_orphan_made(dev, req))
 		return;
-	if (le32_to_cpu(req->ctl->op) == VBINDER_OP_OPEN) {
-		vb_send_release(dev, req);
-		return;
-	}
 	fix = vb_req_fixes(req, &n);
 	for (i = 0; i < n; i++)
 		if (le32_to_cpu(fix[i].kind) != VBINDER_FIX_FREE)

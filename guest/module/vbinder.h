@@ -40,6 +40,7 @@
 #include <linux/xarray.h>
 
 #include <linux/android/binder.h>
+#include <linux/android/binderfs.h>
 
 #include "../uapi/vbinder.h"
 #include "gather.h"
@@ -71,11 +72,12 @@ struct vb_tokens {
 	u32 next;
 };
 
+/* A static device node. */
 struct vb_node {
 	struct miscdevice misc;
-	struct vb_device *dev;
+	struct vb_context *context;
 	struct list_head link;
-	char name[64];
+	char name[BINDERFS_MAX_NAME + 1];
 };
 
 struct vb_device {
@@ -116,6 +118,9 @@ struct vb_device {
 	atomic64_t event_count;
 };
 
+struct vb_context;
+struct vb_msg;
+
 struct vb_device *vb_device_new(struct virtio_device *vdev);
 int vb_device_start(struct vb_device *dev);
 void vb_device_stop(struct vb_device *dev, const char *why);
@@ -128,6 +133,18 @@ void vb_nodes_unregister(struct vb_device *dev);
 
 void vb_debug_add(struct vb_device *dev);
 void vb_debug_remove(struct vb_device *dev);
+
+/* ---- context.c: what a device node stands for ---- */
+
+struct vb_context {
+	struct kref ref;
+	struct vb_device *dev;		/* with a reference */
+	u64 id;				/* the host's name for it */
+	struct vb_msg *end_msg;		/* so that its end cannot fail */
+};
+
+struct vb_context *vb_context_new(struct vb_device *dev, const char *name);
+void vb_context_put(struct vb_context *ctx);
 
 /* ---- request.c: an operation ---- */
 
@@ -207,7 +224,8 @@ void vb_runs_add_mem(struct vb_runs *r, void *p, size_t len);
 struct vb_proc {
 	struct kref ref;
 	struct rcu_head rcu;
-	struct vb_device *dev;
+	struct vb_device *dev;		/* context's, which has its reference */
+	struct vb_context *context;
 	u64 id;				/* the host's name for it, 0 before OPEN */
 	struct task_struct *tsk;	/* the opener's thread group leader */
 	struct pid *pid;		/* its thread group, also after an exec by another thread */
@@ -231,7 +249,7 @@ struct vb_proc {
 	struct vb_msg *release_msg;
 };
 
-struct vb_proc *vb_proc_open(struct vb_device *dev, const char *context, struct file *file);
+struct vb_proc *vb_proc_open(struct vb_context *context, struct file *file);
 void vb_proc_release(struct vb_proc *proc);
 void vb_proc_put(struct vb_proc *proc);
 void vb_proc_stop_all(struct vb_device *dev);

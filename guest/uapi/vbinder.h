@@ -17,7 +17,7 @@
 
 #define VBINDER_ID_DEFAULT	63	/* virtio device id unless configured otherwise */
 #define VBINDER_MAGIC		0x444e4256	/* "VBND": the device is known by this, not by its id */
-#define VBINDER_VERSION		1
+#define VBINDER_VERSION		2
 
 /* Device feature bits. */
 #define VBINDER_F_INLINE	0	/* doorbells are handled before the notify returns; see harvest rule in protocol.md */
@@ -50,6 +50,7 @@ struct vbinder_config {
 #define VBINDER_OP_POLL			5	/* no body; resp.val = 1 if readable; arms VBINDER_EV_POLL */
 #define VBINDER_OP_FETCH_FIX		6	/* body vbinder_fetch; more of the fix-up table */
 #define VBINDER_OP_LABEL		7	/* body label bytes; the opener's security label from now on */
+#define VBINDER_OP_CONTEXT		8	/* body vbinder_context; resp.val = context id */
 /* Control queue (which also takes VBINDER_OP_IOCTL for BINDER_THREAD_EXIT). */
 #define VBINDER_OP_CANCEL		16	/* no body; cancels request req.seq of thread req.tid */
 #define VBINDER_OP_RELEASE		17	/* no body; last close of the file; the window range may be reused */
@@ -57,19 +58,29 @@ struct vbinder_config {
 #define VBINDER_OP_UNMAP		19	/* no body; the process's mapping is gone */
 #define VBINDER_OP_DELIVERY_FAILED	20	/* body vbinder_undo; undo one delivery */
 #define VBINDER_OP_PING			21	/* no body; answered at once; any queue */
+#define VBINDER_OP_CONTEXT_END		22	/* body vbinder_context_end; the context goes with its last process */
 
 struct vbinder_req {
 	__le32 op;
 	__le32 ctl_len;		/* bytes of the control part, this header included; payload follows it */
-	__le64 proc;		/* process id given by OPEN; 0 for OPEN and PING */
+	__le64 proc;		/* process id given by OPEN; 0 where none is named */
 	__le32 tid;		/* thread, as numbered in the guest's initial pid namespace */
 	__le32 seq;		/* number of this request in its thread, increasing */
 	__le32 flags;		/* reserved */
 	__le32 reserved;
 };
 
+/* One for each device node: nodes of equal name, of two binderfs mounts say, are two contexts. */
+struct vbinder_context {
+	__u8   name[256];	/* NUL-terminated: "binder", "hwbinder", ... */
+};
+
+struct vbinder_context_end {
+	__le64 context;		/* given by CONTEXT */
+};
+
 struct vbinder_open {
-	__u8   context[64];	/* NUL-terminated context name: "binder", "hwbinder", ... */
+	__le64 context;		/* given by CONTEXT */
 	__le32 pid;		/* thread group leader, initial pid namespace */
 	__le32 nice;		/* signed; default priority of the process */
 	__le32 label_len;	/* security label that follows, without NUL; 0: the host makes one */

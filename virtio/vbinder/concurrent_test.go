@@ -59,7 +59,7 @@ func oneLife(t *testing.T, g *guest, queue int, pid uint32, control *sync.Mutex)
 		}
 		return b, err
 	}
-	b, err := call(queue, head(wire.OpOpen, 0, openBody("binder", "", pid)), wire.SizeofResp)
+	b, err := call(queue, head(wire.OpOpen, 0, openBody(g.binder, "", pid)), wire.SizeofResp)
 	if err != nil {
 		return err
 	}

@@ -35,9 +35,6 @@ const (
 	maxQueues        = 64
 	maxRequestQueues = maxQueues - wire.QRequest
 
-	// maxContexts bounds the context names that one guest can make the core keep.
-	maxContexts = 256
-
 	// DefaultWindowSize is the size of the shared-memory region, in bytes.
 	DefaultWindowSize = 8 << 30
 )
@@ -100,7 +97,6 @@ type Device struct {
 	moreCount atomic.Int32 // entries of more
 	mu        lockrank.Mutex
 	more      map[thread][]driver.Fix // rests of fix-up tables, for FETCH_FIX; guarded by mu
-	contexts  map[string]struct{}     // guarded by mu
 }
 
 // thread names a guest thread.
@@ -136,7 +132,7 @@ func New(cfg Config) (*Device, error) {
 	}
 	d := &Device{
 		window: w, cfg: cfg, log: cfg.Log,
-		more: map[thread][]driver.Fix{}, contexts: map[string]struct{}{},
+		more: map[thread][]driver.Fix{},
 		config: wire.Config{
 			RequestQueues: uint32(cfg.RequestQueues),
 			MaxCtl:        maxCtl, MaxRead: maxRead, MaxMap: maxMap,
@@ -262,17 +258,4 @@ func (d *Device) Report(r driver.Report) {
 	if d.cfg.Report != nil {
 		d.cfg.Report(r)
 	}
-}
-
-// useContext reports whether the guest may use a context of this name.
-func (d *Device) useContext(name string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if _, known := d.contexts[name]; !known {
-		if len(d.contexts) >= maxContexts {
-			return false
-		}
-		d.contexts[name] = struct{}{}
-	}
-	return true
 }

@@ -48,7 +48,7 @@ func TestOpenMmapRelease(t *testing.T) {
 	g := newGuest(t, Config{MaxCommitted: 1 << 20}, true)
 	p := g.open(1)
 	g.window[p.off] = 7
-	q := g.call(wire.QRequest, wire.OpOpen, 0, 2, openBody("binder", "", 2), 0)
+	q := g.call(wire.QRequest, wire.OpOpen, 0, 2, openBody(g.binder, "", 2), 0)
 	body := le.AppendUint64(le.AppendUint64(nil, 0x1000), 4096)
 	if a := g.call(wire.QRequest, wire.OpMmap, driver.ProcID(q.val), 2, body, 0); a.status != status(unix.ENOMEM) {
 		t.Errorf("mmap beyond the limit: status %d, want ENOMEM", a.status)
@@ -68,21 +68,25 @@ func TestOpenMmapRelease(t *testing.T) {
 	}
 }
 
-func TestContextNamesAreBounded(t *testing.T) {
-	g := newGuest(t, Config{}, true)
-	for i := range maxContexts + 1 {
-		body := openBody("binder"+string(rune('A'+i/26))+string(rune('a'+i%26)), "", 1)
-		if i/26 >= 26 {
-			t.Fatal("test has too few names")
+func TestContextsAreBounded(t *testing.T) {
+	g := newGuest(t, Config{Core: driver.New(driver.Config{Limits: driver.Limits{Contexts: 3}})}, true)
+	context := func() answer { return g.call(wire.QRequest, wire.OpContext, 0, 1, contextBody("binder"), 0) }
+	for range 2 { // one is there
+		if a := context(); a.status != 0 || a.val == g.binder {
+			t.Fatalf("%+v", a)
 		}
-		a := g.call(wire.QRequest, wire.OpOpen, 0, 1, body, 0)
-		want := int32(0)
-		if i == maxContexts {
-			want = status(unix.ENOMEM)
-		}
-		if a.status != want {
-			t.Fatalf("context %d: status %d, want %d", i, a.status, want)
-		}
+	}
+	if a := context(); a.status != status(unix.ENOSPC) {
+		t.Fatalf("one too many: %+v", a)
+	}
+	if a := g.call(wire.QControl, wire.OpContextEnd, 0, 0, le.AppendUint64(nil, g.binder), 0); a.status != 0 {
+		t.Fatal(a)
+	}
+	if a := g.call(wire.QRequest, wire.OpOpen, 0, 1, openBody(g.binder, "", 1), 0); a.status != status(unix.EINVAL) {
+		t.Errorf("open of a context that has ended: %+v", a)
+	}
+	if a := context(); a.status != 0 {
+		t.Errorf("one ended, and there is no room: %+v", a)
 	}
 }
 
@@ -345,9 +349,10 @@ func TestMalformed(t *testing.T) {
 		"obj_count":         {wire.QRequest, wrAt(wire.OffWrObjCount, 1), 64, unix.EPROTO},
 		"fd_count":          {wire.QRequest, wrAt(wire.OffWrFdCount, 1), 64, unix.EPROTO},
 		"extent_count":      {wire.QRequest, wrAt(wire.OffWrExtentCount, 1<<28), 64, unix.EPROTO},
-		"context unended":   {wire.QRequest, g.header(wire.OpOpen, 0, 1, bytes.Repeat([]byte{'a'}, wire.SizeofOpen)), 64, unix.EINVAL},
-		"context empty":     {wire.QRequest, g.header(wire.OpOpen, 0, 1, openBody("", "", 1)), 64, unix.EINVAL},
-		"label_len":         {wire.QRequest, patched(g.header(wire.OpOpen, 0, 1, openBody("b", "", 1)), wire.SizeofReq+wire.OffOpenLabelLen, 4), 64, unix.EINVAL},
+		"context unended":   {wire.QRequest, g.header(wire.OpContext, 0, 1, bytes.Repeat([]byte{'a'}, wire.SizeofContext)), 64, unix.EINVAL},
+		"context unnamed":   {wire.QRequest, g.header(wire.OpContext, 0, 1, make([]byte, wire.SizeofContext)), 64, unix.EINVAL},
+		"context unknown":   {wire.QRequest, g.header(wire.OpOpen, 0, 1, openBody(g.binder+1, "", 1)), 64, unix.EINVAL},
+		"label_len":         {wire.QRequest, patched(g.header(wire.OpOpen, 0, 1, openBody(g.binder, "", 1)), wire.SizeofReq+wire.OffOpenLabelLen, 4), 64, unix.EINVAL},
 		"mmap of nobody":    {wire.QRequest, g.header(wire.OpMmap, 77, 1, le.AppendUint64(le.AppendUint64(nil, 0x1000), 4096)), 64, unix.ENODEV},
 	} {
 		q := g.drv.Queue(c.queue)
@@ -396,6 +401,7 @@ func TestResetWithParked(t *testing.T) {
 	if err := g.drv.Up(0); err != nil {
 		t.Fatal(err)
 	}
+	g.probe()
 	g.open(11).manager(11)
 }
 

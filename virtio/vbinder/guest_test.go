@@ -24,6 +24,7 @@ type guest struct {
 	drv     *virtiotest.Driver
 	window  []byte
 	reports []driver.Report
+	binder  uint64 // its context
 	seq     uint32
 }
 
@@ -32,7 +33,9 @@ const testWindow = 64 << 20
 func newGuest(t testing.TB, cfg Config, inline bool) *guest {
 	t.Helper()
 	g := &guest{t: t}
-	cfg.Core = driver.New(driver.Config{})
+	if cfg.Core == nil {
+		cfg.Core = driver.New(driver.Config{})
+	}
 	cfg.Name = "test"
 	cfg.Inline = true
 	cfg.WindowSize = testWindow
@@ -46,6 +49,7 @@ func newGuest(t testing.TB, cfg Config, inline bool) *guest {
 		t.Fatal(err)
 	}
 	g.window = g.drv.Machine.Shared(g.drv.SharedMemory()[0].GPA)
+	g.probe()
 	t.Cleanup(func() {
 		if err := g.drv.Close(); err != nil {
 			t.Error(err)
@@ -151,9 +155,26 @@ func (g *guest) call(queue int, op uint32, proc driver.ProcID, tid uint32, body 
 	return g.send(queue, g.header(op, proc, tid, body), 0, br).take()
 }
 
-func openBody(context, label string, pid uint32) []byte {
+func contextBody(name string) []byte {
+	b := make([]byte, wire.SizeofContext)
+	copy(b[wire.OffContextName:], name)
+	return b
+}
+
+// probe makes the context of the guest's one device node, inline or not.
+func (g *guest) probe() {
+	g.t.Helper()
+	request := g.header(wire.OpContext, 0, 1, contextBody("binder"))
+	b, err := g.drv.Queue(wire.QRequest).Call(g.t.Context(), request, wire.SizeofResp)
+	if err != nil || len(b) != wire.SizeofResp || le.Uint32(b) != 0 {
+		g.t.Fatal(b, err)
+	}
+	g.binder = le.Uint64(b[wire.OffRespVal:])
+}
+
+func openBody(context uint64, label string, pid uint32) []byte {
 	b := make([]byte, wire.SizeofOpen)
-	copy(b, context)
+	le.PutUint64(b[wire.OffOpenContext:], context)
 	le.PutUint32(b[wire.OffOpenPid:], pid)
 	le.PutUint32(b[wire.OffOpenLabelLen:], uint32(len(label)))
 	return append(b, label...)
@@ -169,7 +190,7 @@ type process struct {
 
 func (g *guest) open(pid uint32) *process {
 	g.t.Helper()
-	a := g.call(wire.QRequest, wire.OpOpen, 0, pid, openBody("binder", "u:r:test:s0", pid), 0)
+	a := g.call(wire.QRequest, wire.OpOpen, 0, pid, openBody(g.binder, "u:r:test:s0", pid), 0)
 	if a.status != 0 || a.val == 0 {
 		g.t.Fatalf("open: status %d, process %d", a.status, a.val)
 	}

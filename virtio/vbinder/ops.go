@@ -37,12 +37,14 @@ var ops = [...]op{
 	wire.OpPoll:           {(*runner).poll, onRequest},
 	wire.OpFetchFix:       {(*runner).fetchFix, onRequest},
 	wire.OpLabel:          {(*runner).label, onRequest},
+	wire.OpContext:        {(*runner).context, onRequest},
 	wire.OpCancel:         {(*runner).cancel, onControl},
 	wire.OpRelease:        {(*runner).release, onControl},
 	wire.OpFlush:          {(*runner).flush, onControl},
 	wire.OpUnmap:          {(*runner).unmap, onControl},
 	wire.OpDeliveryFailed: {(*runner).deliveryFailed, onControl},
 	wire.OpPing:           {(*runner).ping, onRequest | onControl},
+	wire.OpContextEnd:     {(*runner).contextEnd, onControl},
 }
 
 // serve runs one request that was just taken off the ring.
@@ -107,23 +109,42 @@ func (r *request) answer(errno unix.Errno) {
 	}
 }
 
-func (run *runner) open(r *request) (bool, error) {
-	args, err := wire.ParseOpen(r.ctl)
-	if err != nil {
-		return false, err
-	}
-	d := run.queue.dev
-	if !d.useContext(args.Context) {
-		r.core.Resp.Status = unix.ENOMEM
-		return false, nil
-	}
-	id, err := d.vm.Open(&run.exec, args)
+// answerNew tells the id of what was made, or the errno within err.
+func (r *request) answerNew(id uint64, err error) {
+	r.core.Resp.Val = id
 	if err != nil {
 		errno := unix.ENODEV
 		errors.As(err, &errno)
 		r.core.Resp.Status = errno
 	}
-	r.core.Resp.Val = uint64(id)
+}
+
+func (run *runner) open(r *request) (bool, error) {
+	args, err := wire.ParseOpen(r.ctl)
+	if err != nil {
+		return false, err
+	}
+	id, err := run.queue.dev.vm.Open(&run.exec, args)
+	r.answerNew(uint64(id), err)
+	return false, nil
+}
+
+func (run *runner) context(r *request) (bool, error) {
+	name, err := wire.ParseContext(r.ctl)
+	if err != nil {
+		return false, err
+	}
+	id, err := run.queue.dev.vm.NewContext(name)
+	r.answerNew(uint64(id), err)
+	return false, nil
+}
+
+func (run *runner) contextEnd(r *request) (bool, error) {
+	id, err := wire.ParseContextEnd(r.ctl)
+	if err != nil {
+		return false, err
+	}
+	run.queue.dev.vm.EndContext(id)
 	return false, nil
 }
 

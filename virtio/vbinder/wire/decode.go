@@ -77,11 +77,6 @@ func ParseOpen(ctl []byte) (driver.OpenArgs, error) {
 		return driver.OpenArgs{}, broken("vbinder_req.ctl_len", uint64(len(ctl)), "shorter than vbinder_open")
 	}
 	b := ctl[SizeofReq:]
-	name := b[OffOpenContext : OffOpenContext+LenOpenContext]
-	end := bytes.IndexByte(name, 0)
-	if end <= 0 || !printable(name[:end]) {
-		return driver.OpenArgs{}, invalid("vbinder_open.context", 0, "not a printable, NUL-terminated name")
-	}
 	label := b[SizeofOpen:]
 	if n := le.Uint32(b[OffOpenLabelLen:]); uint64(n) != uint64(len(label)) {
 		return driver.OpenArgs{}, invalid("vbinder_open.label_len", uint64(n), "not what is left of the control part")
@@ -90,20 +85,34 @@ func ParseOpen(ctl []byte) (driver.OpenArgs, error) {
 		return driver.OpenArgs{}, err
 	}
 	return driver.OpenArgs{
-		Context: string(name[:end]),
+		Context: driver.ContextID(le.Uint64(b[OffOpenContext:])),
 		PID:     le.Uint32(b[OffOpenPid:]),
 		Nice:    int32(le.Uint32(b[OffOpenNice:])),
 		Label:   string(label),
 	}, nil
 }
 
-func printable(b []byte) bool {
-	for _, c := range b {
-		if c <= ' ' || c > '~' {
-			return false
-		}
+// ParseContext reads the control part of CONTEXT: the context's name.
+func ParseContext(ctl []byte) (string, error) {
+	b, err := body(ctl, SizeofContext, "vbinder_context")
+	if err != nil {
+		return "", err
 	}
-	return true
+	name := b[OffContextName : OffContextName+LenContextName]
+	end := bytes.IndexByte(name, 0)
+	if end < 0 {
+		return "", invalid("vbinder_context.name", 0, "not NUL-terminated")
+	}
+	return string(name[:end]), nil
+}
+
+// ParseContextEnd reads the control part of CONTEXT_END.
+func ParseContextEnd(ctl []byte) (driver.ContextID, error) {
+	b, err := body(ctl, SizeofContextEnd, "vbinder_context_end")
+	if err != nil {
+		return 0, err
+	}
+	return driver.ContextID(le.Uint64(b[OffContextEndContext:])), nil
 }
 
 // ParseLabel reads the control part of LABEL.

@@ -162,13 +162,13 @@ func TestParseReusesMemory(t *testing.T) {
 func TestParseOpen(t *testing.T) {
 	b := make([]byte, SizeofReq+SizeofOpen)
 	body := b[SizeofReq:]
-	copy(body, "hwbinder")
+	le.PutUint64(body[OffOpenContext:], 7)
 	le.PutUint32(body[OffOpenPid:], 12)
 	le.PutUint32(body[OffOpenNice:], ^uint32(0))
 	le.PutUint32(body[OffOpenLabelLen:], 5)
 	b = append(b, "label"...)
 	got, err := ParseOpen(b)
-	if want := (driver.OpenArgs{Context: "hwbinder", PID: 12, Nice: -1, Label: "label"}); err != nil || got != want {
+	if want := (driver.OpenArgs{Context: 7, PID: 12, Nice: -1, Label: "label"}); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if _, err := ParseOpen(b[:len(b)-1]); !errors.Is(err, unix.EINVAL) {
@@ -242,6 +242,8 @@ func FuzzDecode(f *testing.F) {
 	var r driver.Request
 	f.Fuzz(func(t *testing.T, b []byte, after uint64) {
 		_, _ = ParseHeader(b)
+		_, _ = ParseContext(b)
+		_, _ = ParseContextEnd(b)
 		_, _ = ParseOpen(b)
 		_, _, _ = ParseMmap(b)
 		_, _ = ParseIoctl(b, &r, new([LenIoctlArg]byte))

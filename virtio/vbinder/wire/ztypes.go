@@ -7,7 +7,7 @@ package wire
 const (
 	IdDefault        = 63         // VBINDER_ID_DEFAULT
 	Magic            = 0x444e4256 // VBINDER_MAGIC
-	Version          = 1          // VBINDER_VERSION
+	Version          = 2          // VBINDER_VERSION
 	FInline          = 0          // VBINDER_F_INLINE
 	QControl         = 0          // VBINDER_Q_CONTROL
 	QEvent           = 1          // VBINDER_Q_EVENT
@@ -20,12 +20,14 @@ const (
 	OpPoll           = 5          // VBINDER_OP_POLL
 	OpFetchFix       = 6          // VBINDER_OP_FETCH_FIX
 	OpLabel          = 7          // VBINDER_OP_LABEL
+	OpContext        = 8          // VBINDER_OP_CONTEXT
 	OpCancel         = 16         // VBINDER_OP_CANCEL
 	OpRelease        = 17         // VBINDER_OP_RELEASE
 	OpFlush          = 18         // VBINDER_OP_FLUSH
 	OpUnmap          = 19         // VBINDER_OP_UNMAP
 	OpDeliveryFailed = 20         // VBINDER_OP_DELIVERY_FAILED
 	OpPing           = 21         // VBINDER_OP_PING
+	OpContextEnd     = 22         // VBINDER_OP_CONTEXT_END
 	WrNonblock       = 1          // VBINDER_WR_NONBLOCK
 	WrContinued      = 2          // VBINDER_WR_CONTINUED
 	WrFault          = 4          // VBINDER_WR_FAULT
@@ -79,15 +81,27 @@ const (
 	SizeofReq      = 32
 )
 
+// struct vbinder_context
+const (
+	OffContextName = 0
+	LenContextName = 256
+	SizeofContext  = 256
+)
+
+// struct vbinder_context_end
+const (
+	OffContextEndContext = 0
+	SizeofContextEnd     = 8
+)
+
 // struct vbinder_open
 const (
 	OffOpenContext  = 0
-	LenOpenContext  = 64
-	OffOpenPid      = 64
-	OffOpenNice     = 68
-	OffOpenLabelLen = 72
-	OffOpenReserved = 76
-	SizeofOpen      = 80
+	OffOpenPid      = 8
+	OffOpenNice     = 12
+	OffOpenLabelLen = 16
+	OffOpenReserved = 20
+	SizeofOpen      = 24
 )
 
 // struct vbinder_mmap
