@@ -31,8 +31,24 @@ func (b *binder) bytes(k *Kernel, addr uint64) []byte {
 	return k.transport.window()[b.off+pos : b.off+end]
 }
 
+// node is the context of a device node, made when it is first opened.
+func (k *Kernel) node(name string) (driver.ContextID, unix.Errno) {
+	if id, is := k.nodes[name]; is {
+		return id, 0
+	}
+	id, errno := k.transport.context(name)
+	if errno == 0 {
+		k.nodes[name] = id
+	}
+	return id, errno
+}
+
 func (p *process) openBinder(context string, nonblock bool) (int, unix.Errno) {
-	id, errno := p.k.transport.open(driver.OpenArgs{Context: context, PID: p.pid, Nice: int32(p.threads[0].nice)})
+	node, errno := p.k.node(context)
+	if errno != 0 {
+		return 0, errno
+	}
+	id, errno := p.k.transport.open(driver.OpenArgs{Context: node, PID: p.pid, Nice: int32(p.threads[0].nice)})
 	if errno != 0 {
 		return 0, errno
 	}

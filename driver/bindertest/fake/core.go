@@ -39,13 +39,22 @@ type direct struct {
 	done   []*driver.Request
 }
 
+func (c *direct) context(name string) (driver.ContextID, unix.Errno) {
+	id, err := c.vm.NewContext(name)
+	return id, errnoOf(err)
+}
+
 func (c *direct) open(a driver.OpenArgs) (driver.ProcID, unix.Errno) {
 	id, err := c.vm.Open(&c.x, a)
-	var errno unix.Errno
+	return id, errnoOf(err)
+}
+
+// errnoOf is the errno within err, as the device answers it.
+func errnoOf(err error) (errno unix.Errno) {
 	if err != nil && !errors.As(err, &errno) {
 		errno = unix.ENODEV
 	}
-	return id, errno
+	return errno
 }
 
 func (c *direct) mmap(id driver.ProcID, addr, size uint64) (uint64, unix.Errno) {

@@ -21,8 +21,9 @@ type Kernel struct {
 
 	procs   []*process
 	nextPID uint32
-	binders map[driver.ProcID]*binder // open binder files
-	tokens  map[uint32]*file          // files on their way
+	nodes   map[string]driver.ContextID // by the name of the device
+	binders map[driver.ProcID]*binder   // open binder files
+	tokens  map[uint32]*file            // files on their way
 	token   uint32
 	fileID  int
 
@@ -34,7 +35,7 @@ type Kernel struct {
 var _ bindertest.System = (*Kernel)(nil)
 
 func newKernel(name string) *Kernel {
-	return &Kernel{name: name, nextPID: 1000, binders: map[driver.ProcID]*binder{}, tokens: map[uint32]*file{}}
+	return &Kernel{name: name, nextPID: 1000, nodes: map[string]driver.ContextID{}, binders: map[driver.ProcID]*binder{}, tokens: map[uint32]*file{}}
 }
 
 // Name is bindertest.System's.

@@ -187,9 +187,16 @@ func decode(b []byte, fixes uint32) *driver.Response {
 	return resp
 }
 
+func (r *ring) context(name string) (driver.ContextID, unix.Errno) {
+	b := make([]byte, wire.SizeofContext)
+	copy(b[:wire.LenContextName-1], name)
+	resp := r.call(wire.QRequest, wire.OpContext, 0, 0, 0, b, 0)
+	return driver.ContextID(resp.Val), resp.Status
+}
+
 func (r *ring) open(a driver.OpenArgs) (driver.ProcID, unix.Errno) {
 	b := make([]byte, wire.SizeofOpen)
-	copy(b, a.Context)
+	le.PutUint64(b[wire.OffOpenContext:], uint64(a.Context))
 	le.PutUint32(b[wire.OffOpenPid:], a.PID)
 	le.PutUint32(b[wire.OffOpenNice:], uint32(a.Nice))
 	resp := r.call(wire.QRequest, wire.OpOpen, 0, a.PID, 0, b, 0)

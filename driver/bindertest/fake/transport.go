@@ -11,6 +11,7 @@ import (
 // transport takes the guest driver's requests to the core. Requests and ioctls are
 // answered through kernel.answered; the rest is answered at once.
 type transport interface {
+	context(name string) (driver.ContextID, unix.Errno)
 	open(driver.OpenArgs) (driver.ProcID, unix.Errno)
 	mmap(id driver.ProcID, addr, size uint64) (off uint64, errno unix.Errno)
 	writeRead(*request)
