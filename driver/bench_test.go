@@ -25,11 +25,12 @@ var le = binary.LittleEndian
 
 // bench is a VM whose guests do nothing but what a benchmark says.
 type bench struct {
-	tb  testing.TB
-	vm  *driver.VM
-	x   driver.Exec
-	mem []byte
-	off uint64
+	tb     testing.TB
+	vm     *driver.VM
+	binder driver.ContextID
+	x      driver.Exec
+	mem    []byte
+	off    uint64
 }
 
 func newBench(tb testing.TB, window uint64) *bench {
@@ -44,6 +45,9 @@ func newBenchOn(tb testing.TB, core *driver.Core, window uint64) *bench {
 	}
 	b := &bench{tb: tb, mem: mem}
 	b.vm = core.NewVM("bench", b)
+	if b.binder, err = b.vm.NewContext("binder"); err != nil {
+		tb.Fatal(err)
+	}
 	tb.Cleanup(func() { b.vm.Close(&b.x); _ = unix.Munmap(mem) })
 	return b
 }
@@ -112,7 +116,7 @@ type peer struct {
 
 func (b *bench) peer(pid uint32) *peer {
 	b.tb.Helper()
-	id, err := b.vm.Open(&b.x, driver.OpenArgs{Context: "binder", PID: pid})
+	id, err := b.vm.Open(&b.x, driver.OpenArgs{Context: b.binder, PID: pid})
 	if err != nil {
 		b.tb.Fatal(err)
 	}
