@@ -84,10 +84,10 @@ type Emitter struct {
 	ns     Namespace
 	ring   *ring
 
-	groups   *groupSockets // modes a, a'; nil without privilege
+	groups   *groupSockets // modes a, a'; nil where they cannot be had
 	userSock groupSocket   // mode b; fd -1 otherwise
 	refused  string        // why there is no netlink socket
-	resolver resolver      // nil when netlink is left alone
+	resolver resolver      // nil without groups
 	server   *unixServer   // nil without Options.Socket
 
 	route      atomic.Pointer[route]
@@ -111,8 +111,8 @@ type hooks struct {
 // NewEmitter opens everything that it will ever need, chooses the mode, logs
 // and publishes it, and starts. Call it while privileged; afterwards every
 // capability may be dropped. It fails if the options contradict each other or if
-// the unix socket is taken. Lack of privilege is no failure: the mode is then c,
-// or none, and the log says why.
+// the unix socket is taken. That there is no privilege, or that netlink does not
+// answer, is no failure: the mode is then c, or none, and the log says why.
 func NewEmitter(opts Options) (*Emitter, error) {
 	return newEmitter(opts, hooks{newResolver, HostBinderDevices})
 }
@@ -170,27 +170,43 @@ func (e *Emitter) open(h hooks) error {
 	return err
 }
 
-// openNetlink opens what Options.Want calls for. Lack of privilege is no error,
-// it is remembered in refused.
+// openNetlink opens what Options.Want calls for. That netlink cannot be had is no
+// error where nobody asked for it: the reason is remembered in refused.
 func (e *Emitter) openNetlink(h hooks) (err error) {
 	switch e.opts.Want {
 	case WantNoNetlink:
 		e.refused = "netlink was switched off"
-		return nil
 	case WantUserSock:
 		e.userSock, err = connectGroup(unix.NETLINK_USERSOCK, FallbackGroup)
-		return err
-	}
-	if e.groups, err = connectGroups(); err != nil {
-		e.groups = nil
-		if !errors.Is(err, unix.EPERM) {
-			return err
+	default:
+		if err := e.openGeneric(h); err != nil {
+			e.giveUpNetlink(e.ns.refusal(err))
 		}
-		e.refused = e.ns.noPrivilege(err)
-		return nil
+	}
+	return err
+}
+
+func (e *Emitter) openGeneric(h hooks) (err error) {
+	if e.groups, err = connectGroups(); err != nil {
+		return err
 	}
 	e.resolver, err = h.newResolver()
 	return err
+}
+
+// giveUpNetlink does without generic netlink, before anything runs.
+func (e *Emitter) giveUpNetlink(why string) {
+	e.closeGeneric()
+	e.refused, e.groups, e.resolver = why, nil, nil
+}
+
+func (e *Emitter) closeGeneric() {
+	if e.groups != nil {
+		e.groups.close()
+	}
+	if e.resolver != nil {
+		e.resolver.close()
+	}
 }
 
 func (e *Emitter) firstRoute(h hooks) (route, error) {
@@ -202,7 +218,8 @@ func (e *Emitter) firstRoute(h hooks) (route, error) {
 	}
 	f, err := e.resolver.families()
 	if err != nil {
-		return route{}, err
+		e.giveUpNetlink(fmt.Sprintf("generic netlink does not say what families it has (%v)", err))
+		return e.noNetlink(e.refused), nil
 	}
 	if blocked := e.plainBlocked(h); blocked != "" && f.binder != nil {
 		return route{}, fmt.Errorf("failure reports: %s: leave plain contexts off, so that they are called %s", blocked, "binder@"+vmOr(e.opts.VM, "NAME"))
@@ -391,12 +408,7 @@ func (e *Emitter) Close() error {
 
 // release closes what is open; nothing runs any more.
 func (e *Emitter) release() {
-	if e.resolver != nil {
-		e.resolver.close()
-	}
-	if e.groups != nil {
-		e.groups.close()
-	}
+	e.closeGeneric()
 	if e.userSock.fd >= 0 {
 		unix.Close(e.userSock.fd)
 		e.userSock.fd = -1

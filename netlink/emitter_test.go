@@ -496,6 +496,36 @@ func TestOptionsThatCannotBe(t *testing.T) {
 	}
 }
 
+// brokenResolver is generic netlink that does not answer.
+type brokenResolver struct{ *fakeResolver }
+
+func (brokenResolver) families() (families, error) { return families{}, unix.EIO }
+
+// TestNetlinkThatDoesNotAnswer: reports then go to the unix socket, and the status
+// says why; no machine is kept from starting.
+func TestNetlinkThatDoesNotAnswer(t *testing.T) {
+	needNetAdmin(t)
+	for name, newResolver := range map[string]func() (resolver, error){
+		"no controller": func() (resolver, error) { return nil, unix.ENOENT },
+		"no list":       func() (resolver, error) { return brokenResolver{newFakeResolver(families{})}, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			socket := filepath.Join(freshDir(t), "reports.sock")
+			e, err := newEmitter(Options{VM: "demo", Socket: socket}, hooks{newResolver, func() []string { return nil }})
+			closeAfter(t, e, err)
+			if st := e.Status(); st.Mode != ModeUnix || !strings.Contains(st.Why, "generic netlink") {
+				t.Fatalf("status %+v", st)
+			}
+			client := dialSeq(t, socket)
+			waitClients(e, 1)
+			e.Emit(full)
+			if r, err := ParseMessage(readSeq(t, client)); err != nil || r.Code != full.Code {
+				t.Errorf("got %v, %v", &r, err)
+			}
+		})
+	}
+}
+
 func TestNowhereIsSaid(t *testing.T) {
 	e, err := NewEmitter(Options{VM: "v", Want: WantNoNetlink})
 	closeAfter(t, e, err)

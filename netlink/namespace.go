@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Answer is yes, no, or unknown.
@@ -80,8 +82,11 @@ func (n Namespace) Warning() string {
 		"start virtbinder in the host's network namespace, or listen on its unix socket", n.Net)
 }
 
-// noPrivilege says why a multicast socket was refused, and what to do.
-func (n Namespace) noPrivilege(err error) string {
+// refusal says why generic netlink cannot be had, and what to do.
+func (n Namespace) refusal(err error) string {
+	if !errors.Is(err, unix.EPERM) {
+		return fmt.Sprintf("generic netlink cannot be used: %v", err)
+	}
 	if n.InitialUser == No && n.InitialNet != No {
 		return fmt.Sprintf("no right to multicast (%v): this process is in a user namespace of its own (%s), whose CAP_NET_ADMIN does not count "+
 			"for the host's network: start virtbinder outside of it", err, n.User)

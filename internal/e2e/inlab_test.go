@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"testing"
 
 	"virtbinder/internal/lab"
@@ -48,6 +50,9 @@ func copySelf(t *testing.T, path string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "CGO_ENABLED", Value: "1"}) {
+		t.Fatal("the lab's host has no C library: run with CGO_ENABLED=0, as `make e2e` does")
 	}
 	in, err := os.Open("/proc/self/exe")
 	if err != nil {

@@ -40,6 +40,7 @@ func TestReportsPlain(t *testing.T) {
 		raw := newRawListener(t)
 		raw.join(t, netlink.FallbackGroup)
 		vm := bootVM(t, "--plain-contexts")
+		vm.hasNoCapability()
 		if st := vm.status(); st.Mode != netlink.ModeFallback {
 			t.Fatalf("reports go by mode %s: %s", st.Mode, st.Why)
 		}
@@ -64,6 +65,7 @@ func TestReportsBesideKernel(t *testing.T) {
 		if st := vm.status(); st.Mode != netlink.ModeFallback {
 			t.Fatalf("before the kernel's driver is there, reports go by mode %s: %s", st.Mode, st.Why)
 		}
+		vm.hasNoCapability()
 		loadStock(t)
 		_, group, ok := family(t)
 		if !ok {
@@ -317,6 +319,29 @@ func (m *machine) status() netlink.Status {
 		m.t.Fatal(err)
 	}
 	return st
+}
+
+// hasNoCapability looks at each thread of the machine's process: nothing is in any
+// of its capability sets, and nothing can come back. What it sends from here on it
+// sends without privilege.
+func (m *machine) hasNoCapability() {
+	m.t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", m.cmd.Process.Pid))
+	if err != nil || len(tasks) < 2 {
+		m.t.Fatalf("threads of the machine: %v, %v", tasks, err)
+	}
+	for _, path := range tasks {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		for _, want := range []string{"CapInh:\t0000000000000000\n", "CapPrm:\t0000000000000000\n", "CapEff:\t0000000000000000\n",
+			"CapAmb:\t0000000000000000\n", "NoNewPrivs:\t1\n"} {
+			if !bytes.Contains(b, []byte(want)) {
+				m.t.Errorf("%s does not say %q:\n%s", path, want, b)
+			}
+		}
+	}
 }
 
 // runner puts a program into the guest and runs it there.

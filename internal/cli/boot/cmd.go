@@ -124,6 +124,9 @@ func (c *Cmd) run(ctx context.Context, vm VM, console vmm.Console) (exit vmm.Exi
 		return vmm.Failed, err
 	}
 	defer m.Close()
+	if err := dropPrivileges(vm.Log); err != nil {
+		return vmm.Failed, err
+	}
 	exit, err = m.Run(ctx)
 	vm.Log.Info("the machine has ended", "vm", vm.Name, "exit", exit.String(), "console", vm.Console)
 	return exit, err

@@ -52,6 +52,18 @@ type Report struct {
 	CanRun bool    `json:"can_run"`
 	Direct bool    `json:"direct"` // guests run on this machine itself, not in the lab
 	Checks []Check `json:"checks"`
+
+	// Reports is how failure reports would leave a machine started here; absent if
+	// that could not be told. VMs are the machines that have published theirs.
+	Reports *netlink.Status `json:"reports,omitempty"`
+	VMs     []VM            `json:"vms"`
+}
+
+// VM is a machine's runtime file.
+type VM struct {
+	Name    string         `json:"name"`
+	Running bool           `json:"running"`
+	Reports netlink.Status `json:"reports"`
 }
 
 // machine is what the doctor looks at; tests give others.
@@ -105,11 +117,11 @@ func (c *Cmd) run(m machine, w io.Writer, colour bool) error {
 // what else is needed.
 func (m machine) examine() Report {
 	kvm, direct := m.checkKVM()
-	r := Report{Direct: direct, Checks: kvm}
+	r := Report{Direct: direct, Checks: kvm, VMs: []VM{}}
 	r.Checks = append(r.Checks, m.checkLab(direct)...)
 	r.Checks = append(r.Checks, m.checkImages()...)
-	r.Checks = append(r.Checks, m.checkNetlink(direct)...)
-	r.Checks = append(r.Checks, m.checkRuntime(direct)...)
+	m.checkNetlink(&r)
+	m.checkRuntime(&r)
 	r.CanRun = true
 	for _, k := range r.Checks {
 		r.CanRun = r.CanRun && k.Verdict != Fail

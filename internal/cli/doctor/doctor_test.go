@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -214,9 +215,16 @@ func TestLittleMemory(t *testing.T) {
 	}
 }
 
+// first is the first check that f adds.
+func first(f func(*Report), direct bool) Check {
+	r := Report{Direct: direct}
+	f(&r)
+	return r.Checks[0]
+}
+
 func TestNetlinkChecks(t *testing.T) {
 	unprivileged := func() (netlink.Status, error) {
-		return netlink.Status{Mode: netlink.ModeNone, Why: "no right", Namespace: netlink.Namespace{InitialNet: netlink.Yes, InitialUser: netlink.No, User: "user:[7]"}}, nil
+		return netlink.Status{Mode: netlink.ModeUnix, Why: "no right", Namespace: netlink.Namespace{InitialNet: netlink.Yes, InitialUser: netlink.No, User: "user:[7]"}}, nil
 	}
 	m := sound(t)
 	m.netlink = unprivileged
@@ -224,14 +232,14 @@ func TestNetlinkChecks(t *testing.T) {
 	if k := find(t, r, "netlink"); k.Verdict != Note || !strings.Contains(k.Text, "no right") {
 		t.Errorf("in the lab: %+v", k)
 	}
-	if k := m.checkNetlink(true)[0]; k.Verdict != Warn || !strings.Contains(k.Text, "mode c") {
+	if k := first(m.checkNetlink, true); k.Verdict != Warn || !strings.Contains(k.Text, "mode c") {
 		t.Errorf("directly: %+v", k)
 	}
 	if k := find(t, r, "namespaces"); k.Verdict != Warn || !strings.Contains(k.Text, "user:[7]") {
 		t.Errorf("got %+v", k)
 	}
 	m.netlink = func() (netlink.Status, error) { return netlink.Status{}, errors.New("netlink is broken") }
-	if k := m.checkNetlink(true)[0]; k.Verdict != Warn || !strings.Contains(k.Text, "broken") {
+	if k := first(m.checkNetlink, true); k.Verdict != Warn || !strings.Contains(k.Text, "broken") {
 		t.Errorf("got %+v", k)
 	}
 	m.netlink = func() (netlink.Status, error) {
@@ -257,10 +265,10 @@ func TestRuntimeDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.runBase = filepath.Join(file, "below")
-	if c := m.checkRuntime(true)[0]; c.Verdict != Fail || !strings.Contains(c.Do, "VIRTBINDER_RUNTIME_DIR") {
+	if c := first(m.checkRuntime, true); c.Verdict != Fail || !strings.Contains(c.Do, "VIRTBINDER_RUNTIME_DIR") {
 		t.Errorf("got %+v", c)
 	}
-	if c := m.checkRuntime(false)[0]; c.Verdict != Warn {
+	if c := first(m.checkRuntime, false); c.Verdict != Warn {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -285,6 +293,13 @@ func TestRunningVMs(t *testing.T) {
 	put("dead", netlink.Status{Version: 1, PID: 1 << 30, Mode: netlink.ModeGenuine})
 	put("odd", "text")
 	r := m.examine()
+	var vms []string
+	for _, vm := range r.VMs {
+		vms = append(vms, fmt.Sprint(vm.Name, vm.Running, vm.Reports.Mode))
+	}
+	if got, want := strings.Join(vms, " "), "alivetruea deadfalsea lossytruec"; got != want {
+		t.Errorf("machines are %s, expected %s", got, want)
+	}
 	for vm, want := range map[string]struct {
 		v    Verdict
 		says string
@@ -303,7 +318,7 @@ func TestOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	var r Report
-	if err := json.Unmarshal(out.Bytes(), &r); err != nil || !r.CanRun || len(r.Checks) < 8 {
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil || !r.CanRun || len(r.Checks) < 8 || r.Reports == nil || r.Reports.Mode != netlink.ModeFallback {
 		t.Errorf("%+v, %v", r, err)
 	}
 	if l := line(Check{"kvm", Fail, "text", "do it"}, true); l != "\x1b[31mfail\x1b[0m  kvm            text; do it\n" {

@@ -23,26 +23,32 @@ func probeNetlink() (netlink.Status, error) {
 		return netlink.Status{}, err
 	}
 	defer e.Close()
-	return e.Status(), nil
+	st := e.Status()
+	if st.Mode == netlink.ModeNone { // a machine has its unix socket besides
+		st.Mode, st.Warning = netlink.ModeUnix, ""
+	}
+	return st, nil
 }
 
 // checkNetlink says how failure reports would leave a VMM started here.
-func (m machine) checkNetlink(direct bool) []Check {
+func (m machine) checkNetlink(r *Report) {
 	st, err := m.netlink()
 	if err != nil {
-		return []Check{{"netlink", Warn, err.Error(), "reports will be on each VM's unix socket only"}}
+		r.add(Check{"netlink", Warn, err.Error(), "reports will be on each VM's unix socket only"})
+		return
 	}
-	checks := []Check{modeCheck(&st)}
-	if !direct && checks[0].Verdict == Warn {
+	r.Reports = &st
+	mode := modeCheck(&st)
+	if !r.Direct && mode.Verdict == Warn {
 		// In the lab the VMM is root on a host of its own.
-		checks[0].Verdict = Note
-		checks[0].Text += " (inside the lab it is free to choose)"
+		mode.Verdict = Note
+		mode.Text += " (inside the lab it is free to choose)"
 	}
-	checks = append(checks, namespaceCheck(st.Namespace))
+	r.add(mode)
+	r.add(namespaceCheck(st.Namespace))
 	if d := m.hostDevices(); len(d) > 0 {
-		checks = append(checks, Check{"host binder", Note, "the host's own kernel serves " + strings.Join(d, ", ") + ": reports of VMs keep qualified contexts (binder@NAME)", ""})
+		r.add(Check{"host binder", Note, "the host's own kernel serves " + strings.Join(d, ", ") + ": reports of VMs keep qualified contexts (binder@NAME)", ""})
 	}
-	return checks
 }
 
 func modeCheck(st *netlink.Status) Check {
@@ -69,19 +75,18 @@ func namespaceCheck(ns netlink.Namespace) Check {
 }
 
 // checkRuntime looks at the runtime directory and at the VMs in it.
-func (m machine) checkRuntime(direct bool) []Check {
+func (m machine) checkRuntime(r *Report) {
 	c := Check{"runtime dir", OK, m.runBase, ""}
 	if err := writable(m.runBase); err != nil {
 		c = Check{"runtime dir", Fail, fmt.Sprintf("%s cannot be used: %v", m.runBase, err), "set VIRTBINDER_RUNTIME_DIR to a directory that you may write"}
-		if !direct {
+		if !r.Direct {
 			c.Verdict = Warn
 		}
 	}
-	checks := []Check{c}
+	r.add(c)
 	for _, base := range m.runSearch {
-		checks = append(checks, vmChecks(base)...)
+		checkVMs(r, base)
 	}
-	return checks
 }
 
 // writable reports whether dir, or the nearest directory above that exists, may
@@ -106,24 +111,23 @@ func writable(dir string) error {
 	}
 }
 
-// vmChecks has a line for each VM that has published its mode.
-func vmChecks(base string) []Check {
+// checkVMs has a line for each VM that has published its mode.
+func checkVMs(r *Report, base string) {
 	names, err := rundir.List(base)
 	if err != nil {
-		return []Check{{"running VMs", Warn, err.Error(), ""}}
+		r.add(Check{"running VMs", Warn, err.Error(), ""})
 	}
-	var checks []Check
 	for _, name := range names {
 		st, err := netlink.ReadStatus(filepath.Join(base, name, rundir.NetlinkFile))
 		switch {
 		case errors.Is(err, os.ErrNotExist):
 		case err != nil:
-			checks = append(checks, Check{"VM " + name, Warn, err.Error(), ""})
+			r.add(Check{"VM " + name, Warn, err.Error(), ""})
 		default:
-			checks = append(checks, vmCheck(name, &st))
+			r.add(vmCheck(name, &st))
+			r.VMs = append(r.VMs, VM{name, alive(st.PID), st})
 		}
 	}
-	return checks
 }
 
 func vmCheck(name string, st *netlink.Status) Check {
@@ -139,6 +143,8 @@ func vmCheck(name string, st *netlink.Status) Check {
 	}
 	return c
 }
+
+func (r *Report) add(c Check) { r.Checks = append(r.Checks, c) }
 
 // alive reports whether a process has this id; one that may not be signalled has.
 func alive(pid int) bool {
