@@ -24,6 +24,18 @@
 extern int task_work_add(struct task_struct *task, struct callback_head *twork,
 			 enum task_work_notify_mode mode) __weak;
 
+/* Loss: the LSM is not asked about transactions, binders, files and context managers. */
+#ifdef CONFIG_SECURITY
+extern typeof(security_binder_set_context_mgr) security_binder_set_context_mgr __weak;
+extern typeof(security_binder_transaction) security_binder_transaction __weak;
+extern typeof(security_binder_transfer_binder) security_binder_transfer_binder __weak;
+extern typeof(security_binder_transfer_file) security_binder_transfer_file __weak;
+#define vb_has_hooks()	(security_binder_set_context_mgr && security_binder_transaction && \
+			 security_binder_transfer_binder && security_binder_transfer_file)
+#else
+#define vb_has_hooks()	false
+#endif
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
 static inline void vb_vm_flags_mod(struct vm_area_struct *vma,
 				   unsigned long set, unsigned long clear)

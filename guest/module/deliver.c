@@ -294,6 +294,7 @@ static void vb_br_identify(struct vb_delivery *d, struct vb_br *br)
 
 	if (br->txn == br->len)
 		return;
+	vb_lsm_serves(d->proc, le64_to_cpu(resp->sender_proc));
 	tr->sender_pid = vb_proc_pid(d->proc->dev, le64_to_cpu(resp->sender_proc));
 	tr->sender_euid = from_kuid(current_user_ns(), uid);
 }

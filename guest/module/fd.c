@@ -63,7 +63,9 @@ int vb_sender_get_fd(struct vb_sender *s, u32 fd, u32 *token)
 
 	if (!file)
 		return -EBADF;
-	err = vb_token_add(&s->dev->tokens, file, token);
+	err = vb_sender_judge_file(s, file);
+	if (!err)
+		err = vb_token_add(&s->dev->tokens, file, token);
 	if (err)
 		fput(file);
 	return err;

@@ -20,13 +20,14 @@ struct vb_ioctl {
 	bool any_process;	/* not bound to the opener's threads */
 	bool waits;		/* the host may take long: a signal cancels it */
 	bool control;		/* on the control queue */
+	bool manages;		/* the LSM has a say */
 };
 
 /* 6.1's header has all of these. */
 static const struct vb_ioctl vb_ioctls[] = {
 	{ .cmd = BINDER_SET_MAX_THREADS, .in = 4, .fault = -EINVAL },
-	{ .cmd = BINDER_SET_CONTEXT_MGR },
-	{ .cmd = BINDER_SET_CONTEXT_MGR_EXT, .in = 24, .fault = -EINVAL },
+	{ .cmd = BINDER_SET_CONTEXT_MGR, .manages = true },
+	{ .cmd = BINDER_SET_CONTEXT_MGR_EXT, .in = 24, .fault = -EINVAL, .manages = true },
 	{ .cmd = BINDER_THREAD_EXIT, .control = true },
 	{ .cmd = BINDER_GET_NODE_DEBUG_INFO, .in = 24, .out = 24, .fault = -EFAULT,
 	  .any_process = true },
@@ -122,6 +123,8 @@ static int vb_ioctl_host(struct vb_proc *proc, const struct vb_ioctl *io, void _
 		vb_msg_free(msg);
 		return io->fault;
 	}
+	if (io->manages)
+		body->lsm_error = cpu_to_le32(vb_lsm_set_context_mgr(proc));
 	vb_req_address(&msg->req, proc);
 	err = vb_req_run(dev, io->control ? vb_control_queue(dev) : vb_request_queue(dev),
 			 &msg->req, io->waits);

@@ -107,6 +107,20 @@ void vb_sender_put_token(struct vb_sender *s, u32 token)
 	s->tokens--;
 }
 
+/* Denies by handle, at any time. */
+void vb_sender_judge(struct vb_sender *s, u32 handle, bool reply, struct vbinder_txn *rec)
+{
+	(void)s;
+	rec->flags |= VBINDER_TXN_JUDGED;
+	rec->lsm_proc = handle;
+	rec->lsm_error = !reply && handle % 3 == 0 ? -EPERM : 0;
+}
+
+int vb_sender_judge_binder(struct vb_sender *s)
+{
+	return s->reads % 7 == 0 ? -EPERM : 0;
+}
+
 int vb_sender_add(struct vb_sender *s, u64 addr, u64 len, u64 *got)
 {
 	*got = 0;

@@ -51,9 +51,14 @@ static bool vb_is_sg(u32 cmd)
 	return cmd == BC_TRANSACTION_SG || cmd == BC_REPLY_SG;
 }
 
+static bool vb_is_reply(u32 cmd)
+{
+	return cmd == BC_REPLY || cmd == BC_REPLY_SG;
+}
+
 static bool vb_is_txn(u32 cmd)
 {
-	return cmd == BC_TRANSACTION || cmd == BC_REPLY || vb_is_sg(cmd);
+	return cmd == BC_TRANSACTION || cmd == BC_TRANSACTION_SG || vb_is_reply(cmd);
 }
 
 /* Makes room for n more bytes and returns them, or NULL. */
@@ -294,6 +299,7 @@ static int vb_gather_objects(struct vb_gather *g, struct vb_txn_state *t)
 		case BINDER_TYPE_WEAK_BINDER:
 		case BINDER_TYPE_HANDLE:
 		case BINDER_TYPE_WEAK_HANDLE:
+			vb_obj(g, i)->lsm_error = cpu_to_le32(vb_sender_judge_binder(g->sender));
 			break;
 		case BINDER_TYPE_FD:
 			err = vb_gather_fd(g, t, i);
@@ -402,6 +408,7 @@ static int vb_gather_txn(struct vb_gather *g, u32 cmd_pos, u32 cmd)
 	if (!p)
 		return -ENOMEM;
 	vb_sender_mark(g->sender, &mark);
+	vb_sender_judge(g->sender, sg.transaction_data.target.handle, vb_is_reply(cmd), &rec);
 	err = vb_fill_txn(g, &rec, &sg.transaction_data, sg.buffers_size, cmd_pos == 0);
 	if (!err) {
 		memcpy(p, &rec, sizeof(rec));

@@ -83,7 +83,15 @@ struct vb_payload_mark {
 	u64 last_len;
 };
 
-/* Takes the file behind fd; 0 and a token, or -EBADF, -ENOMEM. */
+/*
+ * Aims at the process that a call to handle, or the reply, is for, and has the
+ * LSM judge: what it says of the transaction goes into rec, what it says of
+ * binders and files comes with them.
+ */
+void vb_sender_judge(struct vb_sender *s, u32 handle, bool reply, struct vbinder_txn *rec);
+/* 0, or the LSM's errno if no binder may be passed on. */
+int vb_sender_judge_binder(struct vb_sender *s);
+/* Takes the file behind fd; 0 and a token, or -EBADF, -ENOMEM, -EPERM of the LSM. */
 int vb_sender_get_fd(struct vb_sender *s, u32 fd, u32 *token);
 void vb_sender_put_token(struct vb_sender *s, u32 token);
 

@@ -167,9 +167,17 @@ static int __init vb_init(void)
 	err = vb_call_cache_init();
 	if (err)
 		return err;
+	err = vb_lsm_init();
+	if (err)
+		goto out_cache;
 	err = register_virtio_driver(&vb_driver);
 	if (err)
-		vb_call_cache_exit();
+		goto out_lsm;
+	return 0;
+out_lsm:
+	vb_lsm_exit();
+out_cache:
+	vb_call_cache_exit();
 	return err;
 }
 
@@ -177,6 +185,7 @@ static void __exit vb_exit(void)
 {
 	unregister_virtio_driver(&vb_driver);
 	rcu_barrier();	/* vb_proc_free_rcu() */
+	vb_lsm_exit();
 	vb_call_cache_exit();
 }
 

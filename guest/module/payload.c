@@ -7,6 +7,8 @@
  * that cannot be pinned (a parcel forwarded from inside a received buffer lies
  * in a PFN mapping).
  */
+#include <linux/cred.h>
+
 #include "vbinder.h"
 
 static struct vb_seg *vb_seg_new(struct vb_sender *s)
@@ -174,6 +176,7 @@ void vb_sender_free(struct vb_sender *s)
 		vb_seg_free(&s->segs[--s->nr_segs]);
 	if (s->segs_heap)
 		kvfree(s->segs);
+	put_cred(s->to);
 }
 
 /* Adds the whole payload to r, in order. */

@@ -12,9 +12,6 @@
 #include "compat.h"
 #include "vbinder.h"
 
-/* The opener's security label goes with OPEN if it is no longer than this. */
-#define VB_MAX_LABEL	SZ_4K
-
 /* Whoever found the process in the table may look at its identity until now. */
 static void vb_proc_free_rcu(struct rcu_head *head)
 {
@@ -23,6 +20,7 @@ static void vb_proc_free_rcu(struct rcu_head *head)
 	put_task_struct(proc->tsk);
 	put_pid(proc->pid);
 	put_cred(proc->cred);
+	kfree(proc->guesses);
 	kfree(proc);
 }
 
@@ -63,7 +61,7 @@ static struct vb_proc *vb_proc_alloc(struct vb_context *context, struct file *fi
 	mutex_init(&proc->map_lock);
 	proc->unmap_msg = vb_msg_new(VBINDER_OP_UNMAP, 0, 0, 0, GFP_KERNEL_ACCOUNT);
 	proc->release_msg = vb_msg_new(VBINDER_OP_RELEASE, 0, 0, 0, GFP_KERNEL_ACCOUNT);
-	if (!proc->unmap_msg || !proc->release_msg) {
+	if (!proc->unmap_msg || !proc->release_msg || vb_lsm_open(proc)) {
 		vb_proc_put(proc);
 		return NULL;
 	}
@@ -75,24 +73,17 @@ static int vb_proc_hello(struct vb_proc *proc)
 {
 	struct vbinder_open *open;
 	struct vb_msg *msg;
-	char *label;
-	u32 raw, len = vb_get_label(proc->cred, &label, &raw);
+	u32 len;
 	int err;
 
-	if (len > VB_MAX_LABEL)
-		len = 0;
-	msg = vb_msg_new(VBINDER_OP_OPEN, sizeof(*open) + len, 0, 0, GFP_KERNEL);
-	if (!msg) {
-		vb_put_label(label, raw);
+	msg = vb_label_msg(proc, VBINDER_OP_OPEN, sizeof(*open), &len);
+	if (!msg)
 		return -ENOMEM;
-	}
 	open = msg->body;
 	open->context = cpu_to_le64(proc->context->id);
 	open->pid = cpu_to_le32(current->tgid);
 	open->nice = cpu_to_le32(task_nice(current));
 	open->label_len = cpu_to_le32(len);
-	memcpy(open + 1, label, len);
-	vb_put_label(label, raw);
 
 	vb_req_address(&msg->req, proc);
 	err = vb_req_run(proc->dev, vb_request_queue(proc->dev), &msg->req, false);
@@ -159,6 +150,19 @@ pid_t vb_proc_pid(struct vb_device *dev, u64 id)
 		pid = task_tgid_nr_ns(proc->tsk, task_active_pid_ns(current));
 	rcu_read_unlock();
 	return pid;
+}
+
+const struct cred *vb_proc_cred(struct vb_device *dev, u64 id)
+{
+	const struct cred *cred = NULL;
+	struct vb_proc *proc;
+
+	rcu_read_lock();
+	proc = id ? xa_load(&dev->procs, id) : NULL;
+	if (proc)
+		cred = get_cred(proc->cred);
+	rcu_read_unlock();
+	return cred;
 }
 
 /* As in the binder driver: not of the thread that sends, but of its group's leader. */

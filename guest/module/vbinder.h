@@ -230,6 +230,8 @@ struct vb_proc {
 	struct task_struct *tsk;	/* the opener's thread group leader */
 	struct pid *pid;		/* its thread group, also after an exec by another thread */
 	const struct cred *cred;	/* the opener's */
+	struct vb_guesses *guesses;	/* NULL: the LSM is not asked */
+	int policy;			/* state of the LSM's policy that the stated label is from */
 	atomic_t seq;
 	wait_queue_head_t poll_wait;
 	wait_queue_head_t thread_wait;	/* reads that the host had no room to park */
@@ -255,6 +257,8 @@ void vb_proc_put(struct vb_proc *proc);
 void vb_proc_stop_all(struct vb_device *dev);
 /* Number of the process that the host calls id in the reader's pid namespace, 0 if gone. */
 pid_t vb_proc_pid(struct vb_device *dev, u64 id);
+/* Credentials of the process that the host calls id, to be put; NULL if gone. */
+const struct cred *vb_proc_cred(struct vb_device *dev, u64 id);
 /* The effective uid that the process's transactions carry, in the initial user namespace. */
 uid_t vb_proc_euid(struct vb_proc *proc);
 void vb_proc_event(struct vb_device *dev, u64 id, u32 type);
@@ -263,6 +267,17 @@ static inline bool vb_proc_is_mine(struct vb_proc *proc)
 {
 	return task_tgid(current) == proc->pid;
 }
+
+/* ---- lsm.c: what the guest's LSM says ---- */
+
+int vb_lsm_init(void);
+void vb_lsm_exit(void);
+int vb_lsm_open(struct vb_proc *proc);
+void vb_lsm_serves(struct vb_proc *proc, u64 caller);
+int vb_lsm_set_context_mgr(struct vb_proc *proc);
+int vb_lsm_relabel(struct vb_proc *proc);
+int vb_sender_judge_file(struct vb_sender *s, struct file *file);
+struct vb_msg *vb_label_msg(struct vb_proc *proc, u32 op, u32 body_len, u32 *label_len);
 
 /* ---- fops.c, write_read.c, mmap.c: what the file does ---- */
 
@@ -297,6 +312,10 @@ struct vb_sender {
 	bool segs_heap;
 	u64 len;
 	u64 runs;		/* descriptors or extents at most */
+	/* for the LSM */
+	struct vb_proc *proc;	/* while gathering */
+	u64 named;		/* target of the first command, if the host said it */
+	const struct cred *to;	/* the current transaction's target, or NULL */
 };
 
 void vb_sender_free(struct vb_sender *s);

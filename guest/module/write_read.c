@@ -65,7 +65,7 @@ static void vb_vec_lend(struct vb_vec *v, u8 *p, u32 cap)
 	v->heap = false;
 }
 
-static struct vb_call *vb_call_new(struct vb_device *dev)
+static struct vb_call *vb_call_new(struct vb_proc *proc, u64 named)
 {
 	struct vb_call *c = kmem_cache_alloc(vb_calls, GFP_KERNEL);
 
@@ -74,7 +74,7 @@ static struct vb_call *vb_call_new(struct vb_device *dev)
 	vb_req_init(&c->req, vb_call_free);
 	c->ctl_heap = false;
 	c->resp_heap = false;
-	c->g.limits = &dev->limits;
+	c->g.limits = &proc->dev->limits;
 	c->g.sender = &c->sender;
 	c->g.flags = 0;
 	vb_vec_lend(&c->g.stream, c->stream, sizeof(c->stream));
@@ -82,7 +82,9 @@ static struct vb_call *vb_call_new(struct vb_device *dev)
 	vb_vec_lend(&c->g.obj, c->obj, sizeof(c->obj));
 	vb_vec_lend(&c->g.fd, c->fd, sizeof(c->fd));
 	c->sender = (struct vb_sender){
-		.dev = dev,
+		.dev = proc->dev,
+		.proc = proc,
+		.named = named,
 		.arena = c->arena,
 		.arena_cap = sizeof(c->arena),
 		.segs = c->segs,
@@ -191,6 +193,7 @@ struct vb_exchange {
 	struct binder_write_read *bwr;
 	bool writing;		/* write buffer not yet executed */
 	bool again;		/* another request is needed */
+	u64 named;		/* process that the next request's first command is for, 0 if unknown */
 	int events;		/* thread_events when the request was sent */
 };
 
@@ -214,12 +217,13 @@ static struct vb_call *vb_exchange_send(struct vb_exchange *x)
 {
 	struct vb_device *dev = x->proc->dev;
 	struct binder_write_read *bwr = x->bwr;
-	struct vb_call *c = vb_call_new(dev);
+	struct vb_call *c = vb_call_new(x->proc, x->named);
 	u32 room;
 	int err = 0;
 
 	if (!c)
 		return ERR_PTR(-ENOMEM);
+	x->named = 0;
 	if (x->writing)
 		err = vb_gather_piece(&c->g, bwr->write_buffer, bwr->write_consumed,
 				      bwr->write_size);
@@ -312,6 +316,12 @@ static int vb_exchange_answer(struct vb_exchange *x, struct vb_call *c)
 		x->again = true;
 		return vb_exchange_wait(x);
 	}
+	if (flags & VBINDER_RESP_RETRY) {
+		vb_deliver_fixes(&d);
+		x->named = le64_to_cpu(resp->val);
+		x->again = true;
+		return 0;
+	}
 	if (c->g.flags & VBINDER_WR_PARTIAL) {
 		vb_deliver_fixes(&d);
 		x->writing = !(flags & VBINDER_RESP_STOPPED);
@@ -353,7 +363,9 @@ long vb_write_read(struct vb_proc *proc, struct file *file, void __user *arg)
 	if (copy_from_user(&bwr, arg, sizeof(bwr)))
 		return -EFAULT;
 	x.writing = bwr.write_consumed < bwr.write_size;
-	err = vb_exchange_run(&x);
+	err = x.writing ? vb_lsm_relabel(proc) : 0;
+	if (!err)
+		err = vb_exchange_run(&x);
 	if (copy_to_user(arg, &bwr, sizeof(bwr)))
 		err = -EFAULT;
 	return err;
