@@ -33,9 +33,7 @@ func (th *Thread) awaitWork(x *Exec) {
 		if th.looper&(looperRegistered|looperEntered) == 0 {
 			th.proc.userError("waits for process work in a thread that is no looper", "tid", th.tid)
 		}
-		if r.Nice != th.proc.nice {
-			r.setNice(th.proc.nice)
-		}
+		r.setNice(th.proc.nice)
 	}
 	if th.hasWork(th.forProc) {
 		th.fill(x)

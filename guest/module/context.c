@@ -24,7 +24,7 @@ void vb_context_put(struct vb_context *ctx)
 }
 
 /* Has the host make the context; -ENOSPC if the VM has as many as it may. */
-static int vb_context_ask(struct vb_context *ctx, const char *name)
+static int vb_context_ask(struct vb_context *ctx)
 {
 	struct vb_msg *msg = vb_msg_new(VBINDER_OP_CONTEXT, sizeof(struct vbinder_context), 0, 0,
 					GFP_KERNEL);
@@ -34,7 +34,7 @@ static int vb_context_ask(struct vb_context *ctx, const char *name)
 	if (!msg)
 		return -ENOMEM;
 	body = msg->body;
-	strscpy(body->name, name, sizeof(body->name));
+	strscpy(body->name, ctx->name, sizeof(body->name));
 	err = vb_req_run(ctx->dev, vb_request_queue(ctx->dev), &msg->req, false);
 	if (err)
 		return err;
@@ -56,10 +56,11 @@ struct vb_context *vb_context_new(struct vb_device *dev, const char *name)
 		return ERR_PTR(err);
 	kref_init(&ctx->ref);
 	ctx->dev = dev;
+	strscpy(ctx->name, name, sizeof(ctx->name));
 	ctx->end_msg = vb_msg_new(VBINDER_OP_CONTEXT_END, sizeof(struct vbinder_context_end), 0, 0,
 				  GFP_KERNEL_ACCOUNT);
 	if (ctx->end_msg)
-		err = vb_context_ask(ctx, name);
+		err = vb_context_ask(ctx);
 	if (err) {
 		vb_msg_free(ctx->end_msg);
 		kfree(ctx);

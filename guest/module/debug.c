@@ -27,9 +27,10 @@ static int stats_show(struct seq_file *m, void *unused)
 		seq_printf(m, "queue %u: requests %llu kicks %llu interrupts %llu\n", i,
 			   READ_ONCE(q->requests), READ_ONCE(q->kicks), READ_ONCE(q->interrupts));
 	}
-	seq_printf(m, "sleeps %lld cancels %lld orphans %lld events %lld\n",
+	seq_printf(m, "sleeps %lld cancels %lld orphans %lld events %lld reports %lld lost %lld\n",
 		   atomic64_read(&dev->sleeps), atomic64_read(&dev->cancels),
-		   atomic64_read(&dev->orphaned), atomic64_read(&dev->event_count));
+		   atomic64_read(&dev->orphaned), atomic64_read(&dev->event_count),
+		   atomic64_read(&dev->reports), atomic64_read(&dev->reports_lost));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(stats);

@@ -248,14 +248,16 @@ static void vb_install_all(struct vb_installs *in)
 	kvfree(in->list);
 }
 
-/* The binder driver's rule: as far as the caller's RLIMIT_NICE goes, else not at all. */
+/*
+ * The binder driver's rule: as far as the caller's RLIMIT_NICE goes, else not at
+ * all, even if that is less than the caller has.
+ */
 static void vb_set_nice(struct vb_delivery *d)
 {
 	s32 nice = (s32)le32_to_cpu(d->req->resp->nice);
 
-	if (nice == VBINDER_NO_NICE || nice == task_nice(current))
+	if (nice == VBINDER_NO_NICE)
 		return;
-	nice = clamp(nice, MIN_NICE, MAX_NICE);
 	if (nice_to_rlimit(nice) > rlimit(RLIMIT_NICE) && !capable(CAP_SYS_NICE))
 		nice = rlimit_to_nice(rlimit(RLIMIT_NICE));
 	/* Beyond MAX_NICE, where there is no such limit, this does nothing. */
@@ -272,7 +274,8 @@ struct vb_br {
 static struct vb_br vb_br_of(const struct vb_delivery *d)
 {
 	struct vb_req *req = d->req;
-	u32 head = sizeof(*req->resp) + req->fix_cap * sizeof(struct vbinder_fix);
+	u32 head = sizeof(*req->resp) + req->fix_cap * sizeof(struct vbinder_fix) +
+		   req->report_cap * sizeof(struct vbinder_report);
 	struct vb_br br = { .p = (u8 *)req->resp + head };
 	u32 pos = le32_to_cpu(req->resp->txn_pos);
 

@@ -170,10 +170,15 @@ static int __init vb_init(void)
 	err = vb_lsm_init();
 	if (err)
 		goto out_cache;
-	err = register_virtio_driver(&vb_driver);
+	err = vb_report_init();
 	if (err)
 		goto out_lsm;
+	err = register_virtio_driver(&vb_driver);
+	if (err)
+		goto out_report;
 	return 0;
+out_report:
+	vb_report_exit();
 out_lsm:
 	vb_lsm_exit();
 out_cache:
@@ -185,6 +190,7 @@ static void __exit vb_exit(void)
 {
 	unregister_virtio_driver(&vb_driver);
 	rcu_barrier();	/* vb_proc_free_rcu() */
+	vb_report_exit();
 	vb_lsm_exit();
 	vb_call_cache_exit();
 }

@@ -83,7 +83,7 @@ void vb_req_complete(struct vb_req *req, bool gone)
 const struct vbinder_fix *vb_req_fixes(const struct vb_req *req, u32 *count)
 {
 	*count = min(le32_to_cpu(req->resp->fix_count), req->fix_cap);
-	return (const struct vbinder_fix *)(req->resp + 1);
+	return vb_req_fixes_start(req);
 }
 
 /* Sends msg without waiting for an answer; never fails for want of memory. */
@@ -156,6 +156,8 @@ static void vb_orphan_undo(struct vb_device *dev, struct vb_req *req)
 
 	if (req->gone || vb_orphan_made(dev, req))
 		return;
+	if (req->reporter)
+		vb_reports_send(req->reporter, req);
 	fix = vb_req_fixes(req, &n);
 	for (i = 0; i < n; i++)
 		if (le32_to_cpu(fix[i].kind) != VBINDER_FIX_FREE)

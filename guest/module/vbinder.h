@@ -51,6 +51,7 @@
 #define VB_EVENTS	64	/* event buffers */
 #define VB_FIX_CAP	16	/* fix-ups that a response has room for */
 #define VB_FETCH_CAP	224	/* and those of FETCH_FIX */
+#define VB_REPORT_CAP	8	/* failure reports that a response has room for, if anybody listens */
 
 /* ---- device.c, main.c: the device ---- */
 
@@ -116,6 +117,8 @@ struct vb_device {
 	atomic64_t cancels;
 	atomic64_t orphaned;
 	atomic64_t event_count;
+	atomic64_t reports;
+	atomic64_t reports_lost;
 };
 
 struct vb_context;
@@ -140,6 +143,7 @@ struct vb_context {
 	struct kref ref;
 	struct vb_device *dev;		/* with a reference */
 	u64 id;				/* the host's name for it */
+	char name[BINDERFS_MAX_NAME + 1];
 	struct vb_msg *end_msg;		/* so that its end cannot fail */
 };
 
@@ -166,9 +170,11 @@ struct vb_req {
 	u32 used;			/* bytes of resp that the device wrote */
 	struct vbinder_req *ctl;	/* control part */
 	u32 ctl_len;
-	struct vbinder_resp *resp;	/* response: head, fix_cap fix-ups, BR area */
+	struct vbinder_resp *resp;	/* response: head, fix-ups, reports, BR area */
 	u32 resp_len;
 	u32 fix_cap;
+	u32 report_cap;
+	struct vb_proc *reporter;	/* whose reports it carries; set where report_cap is not 0 */
 	struct vb_sender *sender;	/* payload, or NULL */
 	void (*free)(struct vb_req *req);
 };
@@ -193,6 +199,11 @@ int vb_req_run(struct vb_device *dev, struct vb_queue *q, struct vb_req *req,
 void vb_req_detach(struct vb_device *dev, struct vb_req *req);
 void vb_orphan_work(struct work_struct *work);
 void vb_send_undo(struct vb_device *dev, const struct vb_req *req, u32 why, int error);
+
+static inline const struct vbinder_fix *vb_req_fixes_start(const struct vb_req *req)
+{
+	return (const struct vbinder_fix *)(req->resp + 1);
+}
 
 /* The fix-ups of a response, as many as it has room for and says are valid. */
 const struct vbinder_fix *vb_req_fixes(const struct vb_req *req, u32 *count);
@@ -278,6 +289,15 @@ int vb_lsm_set_context_mgr(struct vb_proc *proc);
 int vb_lsm_relabel(struct vb_proc *proc);
 int vb_sender_judge_file(struct vb_sender *s, struct file *file);
 struct vb_msg *vb_label_msg(struct vb_proc *proc, u32 op, u32 body_len, u32 *label_len);
+
+/* ---- report.c: failures, on the guest's netlink ---- */
+
+int vb_report_init(void);
+void vb_report_exit(void);
+/* How many reports a request should have room for now. */
+u32 vb_report_cap(void);
+/* Multicasts what the answer to proc's req reports. */
+void vb_reports_send(struct vb_proc *proc, const struct vb_req *req);
 
 /* ---- fops.c, write_read.c, mmap.c: what the file does ---- */
 

@@ -54,6 +54,8 @@ static void vb_call_free(struct vb_req *req)
 		kvfree(req->ctl);
 	if (c->resp_heap)
 		kvfree(req->resp);
+	if (req->reporter)
+		vb_proc_put(req->reporter);
 	kmem_cache_free(vb_calls, c);
 }
 
@@ -104,6 +106,16 @@ static u8 *vb_put_table(u8 *to, const struct vb_vec *v)
 	return to + v->len + pad;
 }
 
+/* The reports are also sent if nobody waits for the answer any more. */
+static void vb_call_report(struct vb_call *c, struct vb_proc *proc)
+{
+	c->req.report_cap = vb_report_cap();
+	if (!c->req.report_cap)
+		return;
+	kref_get(&proc->ref);
+	c->req.reporter = proc;
+}
+
 static int vb_call_alloc(struct vb_call *c, u32 ctl_len, u32 read_size)
 {
 	struct vb_req *req = &c->req;
@@ -111,7 +123,7 @@ static int vb_call_alloc(struct vb_call *c, u32 ctl_len, u32 read_size)
 	req->ctl_len = ctl_len;
 	req->fix_cap = VB_FIX_CAP;
 	req->resp_len = sizeof(*req->resp) + VB_FIX_CAP * sizeof(struct vbinder_fix) +
-			ALIGN(read_size, 8);
+			req->report_cap * sizeof(struct vbinder_report) + ALIGN(read_size, 8);
 	req->ctl = (void *)c->ctl;
 	if (req->ctl_len > sizeof(c->ctl)) {
 		req->ctl = kvmalloc(req->ctl_len, GFP_KERNEL_ACCOUNT);
@@ -150,6 +162,8 @@ static int vb_call_build(struct vb_proc *proc, struct vb_call *c, u32 read_size,
 	u8 *p;
 	int err;
 
+	if (g->txn.len)
+		vb_call_report(c, proc);
 	extents = vb_call_extents(c, ctl_len, read_size);
 	err = vb_call_alloc(c, ctl_len + extents * sizeof(struct vbinder_extent), read_size);
 	if (err)
@@ -170,6 +184,7 @@ static int vb_call_build(struct vb_proc *proc, struct vb_call *c, u32 read_size,
 		.flags = cpu_to_le32(flags | g->flags),
 		.nice = cpu_to_le32(task_nice(current)),
 		.euid = cpu_to_le32(vb_proc_euid(proc)),
+		.report_cap = cpu_to_le32(req->report_cap),
 	};
 	p = vb_put_table((u8 *)(wr + 1), &g->stream);
 	p = vb_put_table(p, &g->txn);
@@ -301,6 +316,8 @@ static int vb_exchange_answer(struct vb_exchange *x, struct vb_call *c)
 	int status = (s32)le32_to_cpu(resp->status);
 	struct vb_delivery d = { .proc = x->proc, .file = x->file, .req = &c->req };
 
+	if (c->req.reporter)
+		vb_reports_send(x->proc, &c->req);
 	if (vb_exchange_wrote(x, c, status))
 		x->bwr->read_consumed = 0;
 	if (status < 0 || flags & (VBINDER_RESP_CANCELLED | VBINDER_RESP_GONE |
