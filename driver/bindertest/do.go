@@ -279,3 +279,22 @@ func (th *thread) readFD(f fd) {
 func (th *thread) writeFD(f fd, s string) {
 	th.do(Call{Op: OpWriteFD, FD: f.n, Data: []byte(s)}, th.showErrno(), "write %s %q", f.name, s)
 }
+
+// writeReadAt makes a BINDER_WRITE_READ whose struct is the scenario's own.
+func (th *thread) writeReadAt(writeSize, writeConsumed, write, readSize, readConsumed, read uint64) {
+	var b []byte
+	for _, v := range []uint64{writeSize, writeConsumed, write, readSize, readConsumed, read} {
+		b = le.AppendUint64(b, v)
+	}
+	th.do(Call{Op: OpIoctl, FD: th.file.n, Cmd: uapi.BINDER_WRITE_READ, Data: b}, th.showIoctl(uapi.BINDER_WRITE_READ, len(b)),
+		"BINDER_WRITE_READ write %d+%d at %#x, read %d+%d at %#x", writeSize, writeConsumed, write, readSize, readConsumed, read)
+}
+
+// stream is the bytes of commands that point to nothing.
+func stream(cmds ...cmd) (b []byte) {
+	for _, c := range cmds {
+		bc, _ := c(&layout{})
+		b = append(b, bc...)
+	}
+	return b
+}

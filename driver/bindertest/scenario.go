@@ -17,6 +17,8 @@ type Scenario struct {
 
 // sections are the lists of scenarios, one for each file of them.
 var sections = [][]Scenario{
+	fileScenarios,
+	mmapScenarios,
 	transactionScenarios,
 }
 

@@ -56,7 +56,11 @@ func ioctlName(cmd uint32) string {
 func (th *thread) showIoctl(cmd uint32, size int) func(Result) {
 	return func(r Result) {
 		out := ""
-		if r.Errno == 0 && len(r.Data) >= size {
+		switch {
+		case len(r.Data) < size:
+		case cmd == uapi.BINDER_WRITE_READ: // copied back in any case
+			out = fmt.Sprintf(", wrote %d, read %d", le.Uint64(r.Data[8:]), le.Uint64(r.Data[32:]))
+		case r.Errno == 0:
 			out = th.ioctlResult(cmd, r.Data[:size])
 		}
 		th.t.printf("%s = %s%s", th.name, errnoText(r.Errno), out)
@@ -76,8 +80,6 @@ func (th *thread) ioctlResult(cmd uint32, b []byte) string {
 		return fmt.Sprintf(" handle %d strong %d weak %d rest %x", u32(0), u32(4), u32(8), b[12:24])
 	case cmd == uapi.BINDER_GET_FROZEN_INFO && len(b) >= 12:
 		return fmt.Sprintf(" sync %d async %d", u32(4), u32(8))
-	case cmd == uapi.BINDER_WRITE_READ && len(b) >= 48:
-		return fmt.Sprintf(" wrote %d read %d", le.Uint64(b[8:]), le.Uint64(b[32:]))
 	}
 	return ""
 }
@@ -149,10 +151,20 @@ func (r *received) fd(i int) fd {
 	return fd{int(int32(r.handle(i))), fmt.Sprintf("received[%d]", i)}
 }
 
+// shownData is the most data that is shown; of more, this much of the beginning.
+const shownData = 64 << 10
+
 // receive notes a transaction and prints what is in its buffer.
 func (th *thread) receive(tr uapi.TransactionData) {
 	th.got = received{TransactionData: tr}
 	var offs []byte
+	if tr.DataSize > shownData {
+		var b []byte
+		if th.load(tr.Buffer, shownData, &b) {
+			th.t.printf("    begins with %s", longText(b))
+		}
+		return
+	}
 	if th.load(tr.Buffer, tr.DataSize, &th.got.data) && th.load(tr.Offsets, tr.OffsetsSize, &offs) {
 		for ; len(offs) >= 8; offs = offs[8:] {
 			th.got.offsets = append(th.got.offsets, le.Uint64(offs))
