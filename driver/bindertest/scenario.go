@@ -19,6 +19,9 @@ type Scenario struct {
 var sections = [][]Scenario{
 	fileScenarios,
 	mmapScenarios,
+	ioctlScenarios,
+	commandScenarios,
+	returnScenarios,
 	transactionScenarios,
 }
 
