@@ -209,16 +209,34 @@ struct vb_exchange {
 	bool writing;		/* write buffer not yet executed */
 	bool again;		/* another request is needed */
 	u64 named;		/* process that the next request's first command is for, 0 if unknown */
+	bool faulted;		/* the read buffer is no good: only write, then EFAULT */
 	int events;		/* thread_events when the request was sent */
 };
 
+/*
+ * Room for BR commands, 0 if there is no read phase. As in the driver, a read
+ * buffer that is full, or too small for anything, is read into all the same: the
+ * leading BR_NOOP is written, and the call waits.
+ */
 static u32 vb_read_room(struct vb_exchange *x)
 {
 	struct binder_write_read *bwr = x->bwr;
+	u64 room = 0;
 
-	if (bwr->read_size <= bwr->read_consumed)
+	if (!bwr->read_size)
 		return 0;
-	return min_t(u64, bwr->read_size - bwr->read_consumed, x->proc->dev->max_read);
+	if (bwr->read_size > bwr->read_consumed)
+		room = bwr->read_size - bwr->read_consumed;
+	return clamp_t(u64, room, sizeof(u32), x->proc->dev->max_read);
+}
+
+/* True if a read would fail before it waits: the leading BR_NOOP cannot be written. */
+static bool vb_read_faults(struct vb_exchange *x)
+{
+	struct binder_write_read *bwr = x->bwr;
+
+	return bwr->read_size && !bwr->read_consumed &&
+	       put_user(BR_NOOP, (u32 __user *)(uintptr_t)bwr->read_buffer);
 }
 
 static u32 vb_exchange_flags(struct vb_exchange *x)
@@ -242,7 +260,11 @@ static struct vb_call *vb_exchange_send(struct vb_exchange *x)
 	if (x->writing)
 		err = vb_gather_piece(&c->g, bwr->write_buffer, bwr->write_consumed,
 				      bwr->write_size);
-	room = c->g.flags & VBINDER_WR_PARTIAL ? 0 : vb_read_room(x);
+	room = 0;
+	if (!(c->g.flags & VBINDER_WR_PARTIAL)) {
+		x->faulted = vb_read_faults(x);
+		room = x->faulted ? 0 : vb_read_room(x);
+	}
 	if (!err)
 		err = vb_call_build(x->proc, c, room, vb_exchange_flags(x));
 	if (!err) {
@@ -346,6 +368,10 @@ static int vb_exchange_answer(struct vb_exchange *x, struct vb_call *c)
 		return 0;
 	}
 	x->writing = false;
+	if (x->faulted) {
+		vb_deliver_fixes(&d);
+		return -EFAULT;
+	}
 	/* A stream that stopped may leave the read to a request of its own. */
 	if (flags & VBINDER_RESP_STOPPED && !resp->br_len && vb_read_room(x))
 		x->again = true;

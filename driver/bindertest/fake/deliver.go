@@ -16,7 +16,6 @@ type delivery struct {
 	th   *thread
 	b    *binder
 	resp *driver.Response
-	room uint64
 
 	fds   []int
 	files []*file

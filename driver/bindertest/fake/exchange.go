@@ -7,6 +7,7 @@ import (
 
 	"virtbinder/driver"
 	"virtbinder/driver/bindertest"
+	"virtbinder/driver/uapi"
 )
 
 // maxRead is the most that one request reads, bytes.
@@ -38,6 +39,7 @@ type exchange struct {
 	b       *binder
 	file    *file
 	writing bool
+	faulted bool                   // the read buffer is no good: only write, then EFAULT
 	out     []byte                 // where the BR commands go; nil: to readBuffer
 	end     func(errno unix.Errno) // ends the thread's call
 }
@@ -75,11 +77,23 @@ func (x *exchange) run(end func(unix.Errno)) {
 	x.send()
 }
 
+// room for BR commands, 0 if there is no read; a full buffer is read into all the
+// same.
 func (x *exchange) room() uint64 {
-	if x.readSize <= x.readConsumed {
+	if x.readSize == 0 {
 		return 0
 	}
-	return min(x.readSize-x.readConsumed, maxRead)
+	room := uint64(0)
+	if x.readSize > x.readConsumed {
+		room = x.readSize - x.readConsumed
+	}
+	return min(max(room, 4), maxRead)
+}
+
+// readFaults says that the leading BR_NOOP cannot be written.
+func (x *exchange) readFaults() bool {
+	return x.out == nil && x.readSize != 0 && x.readConsumed == 0 &&
+		x.th.p.write(x.readBuffer, le.AppendUint32(nil, uapi.BR_NOOP)) != 0
 }
 
 // send makes one request of what is left.
@@ -90,7 +104,8 @@ func (x *exchange) send() {
 	if x.writing {
 		(&gather{th.p, r}).piece(x.writeBuffer+x.writeConsumed, x.writeSize-x.writeConsumed)
 	}
-	if !r.Partial {
+	x.faulted = !r.Partial && x.readFaults()
+	if !r.Partial && !x.faulted {
 		r.ReadSize = uint32(x.room())
 	}
 	sent := len(r.Stream)
@@ -120,7 +135,7 @@ func (x *exchange) answer(resp *driver.Response, sent int, partial, fault bool) 
 			x.readConsumed = 0
 		}
 	}
-	d := &delivery{th: x.th, b: x.b, resp: resp, room: x.room()}
+	d := &delivery{th: x.th, b: x.b, resp: resp}
 	switch {
 	case resp.Status != 0 || resp.Flags&(driver.RespCancelled|driver.RespGone|driver.RespWaiting) != 0:
 		d.settle()
@@ -133,6 +148,9 @@ func (x *exchange) answer(resp *driver.Response, sent int, partial, fault bool) 
 			return
 		}
 		x.end(0)
+	case x.faulted:
+		d.settle()
+		x.end(unix.EFAULT)
 	default:
 		x.writing = false
 		again := resp.Flags&driver.RespStopped != 0 && len(resp.BR) == 0 && x.room() > 0
