@@ -109,6 +109,8 @@ type VM struct {
 	core *Core
 	name string
 	env  Env
+	// noticer is env, if it is one.
+	noticer Noticer
 
 	contexts    map[ContextID]*Context
 	lastContext ContextID
@@ -129,7 +131,8 @@ var ErrGone = errors.New("process is gone")
 
 // NewVM adds a VM. Its contexts are its own.
 func (c *Core) NewVM(name string, env Env) *VM {
-	return &VM{core: c, name: name, env: env, contexts: map[ContextID]*Context{}, opened: map[*Process]struct{}{}}
+	noticer, _ := env.(Noticer)
+	return &VM{core: c, name: name, env: env, noticer: noticer, contexts: map[ContextID]*Context{}, opened: map[*Process]struct{}{}}
 }
 
 // Name is the VM's name, as reports state it.

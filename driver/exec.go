@@ -2,7 +2,11 @@
 
 package driver
 
-import "virtbinder/internal/lockrank"
+import (
+	"slices"
+
+	"virtbinder/internal/lockrank"
+)
 
 // Exec is one caller's way into the core: scratch memory that is reused from call
 // to call, and the effects that locked sections decided and that are carried out
@@ -16,6 +20,7 @@ type Exec struct {
 	ready    []*Thread // claimed: their parked reads run before unlock
 	done     []*Request
 	reports  []vmReport
+	notices  []vmNotice
 	events   []vmEvent
 	releases []span
 
@@ -25,6 +30,10 @@ type Exec struct {
 type vmReport struct {
 	env Env
 	r   Report
+
+	// Where the sender's data begins; req is nil if nobody wants to know.
+	req              *Request
+	dataPos, dataLen uint64
 }
 
 type vmEvent struct {
@@ -74,10 +83,7 @@ func (x *Exec) unlock() {
 // before anybody can read the failure, then responses, events, and freed memory.
 func (x *Exec) flush() {
 	lockrank.AssertNone("publishing")
-	for i := range x.reports {
-		x.reports[i].env.Report(x.reports[i].r)
-	}
-	x.reports = x.reports[:0]
+	x.flushReports()
 	for i, r := range x.done {
 		x.done[i] = nil
 		r.vm.env.Complete(x, r)
@@ -91,6 +97,24 @@ func (x *Exec) flush() {
 		s.env.Release(s.off, s.size)
 	}
 	x.releases = x.releases[:0]
+}
+
+// flushReports hands on reports and notices. A request that failed is answered by
+// the same flush, so until then the memory that it carries is there.
+func (x *Exec) flushReports() {
+	for i := range x.reports {
+		rep := &x.reports[i]
+		if rep.req != nil && slices.Contains(x.done, rep.req) {
+			rep.r.Interface = rep.interfaceOf()
+		}
+		rep.env.Report(rep.r)
+	}
+	clear(x.reports)
+	x.reports = x.reports[:0]
+	for i := range x.notices {
+		x.notices[i].to.Notice(x.notices[i].n)
+	}
+	x.notices = x.notices[:0]
 }
 
 func (x *Exec) event(vm *VM, e Event) { x.events = append(x.events, vmEvent{vm.env, e}) }

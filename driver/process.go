@@ -37,7 +37,8 @@ type Process struct {
 	frozen      bool
 	syncRecv    bool
 	asyncRecv   bool
-	outstanding int // transactions queued on it or being served by it
+	outstanding int    // transactions queued on it or being served by it
+	lostOneways uint32 // cancelled by its release
 	freezers    []*freezeWait
 
 	mem     mapping
@@ -57,6 +58,7 @@ type mapping struct {
 	mapped bool   // still there
 
 	spamReported bool
+	low          bool // NoticeBufferLow was told
 }
 
 func newProcess(vm *VM, id ProcID, ctx *Context, o OpenArgs) *Process {
@@ -176,6 +178,7 @@ func (p *Process) release(x *Exec) {
 	p.todo.drain(x)
 	p.delivered.drain(x)
 	p.deliveredFreeze.drain(x)
+	p.noticeLostOneways(x)
 	p.releaseMemory(x)
 	p.vm.forget(p)
 }

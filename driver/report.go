@@ -18,6 +18,8 @@ type Report struct {
 	Flags    uint32
 	Code     uint32
 	DataSize uint32 // low 32 bits of the data size, bytes
+
+	Detail // for virtbinder's own channels, where Env is a Noticer
 }
 
 // takeAlong lets the answer to r carry rep to the guest, if somebody listens there.

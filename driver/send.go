@@ -2,7 +2,11 @@
 
 package driver
 
-import "virtbinder/driver/uapi"
+import (
+	"golang.org/x/sys/unix"
+
+	"virtbinder/driver/uapi"
+)
 
 // One BC_TRANSACTION or BC_REPLY from its start to its queueing, or to the error
 // that answers it. Core.mu is held on entry and on return, and dropped around the
@@ -61,7 +65,7 @@ func (bd *builder) prepare() failure {
 // send queues the finished transaction.
 func (bd *builder) send() failure {
 	if bd.b.spam {
-		bd.report(uapi.BR_ONEWAY_SPAM_SUSPECT)
+		bd.report(uapi.BR_ONEWAY_SPAM_SUSPECT, 0)
 		bd.b.spam, bd.suspect = false, true
 	}
 	t, x, th := bd.t, bd.x, bd.th
@@ -111,7 +115,7 @@ func (bd *builder) sendOneway() failure {
 	switch {
 	case cmd == uapi.BR_TRANSACTION_PENDING_FROZEN:
 		done.cmd = cmd
-		bd.report(cmd)
+		bd.report(cmd, 0)
 	case cmd != 0:
 		done.recycle()
 		return failure{cmd, 0}
@@ -198,7 +202,7 @@ func (bd *builder) fail(f failure) {
 		t.dropFDs(x)
 		if b := bd.b; b != nil {
 			if b.spam {
-				bd.report(uapi.BR_ONEWAY_SPAM_SUSPECT) // suspected and failed: told twice, see compat.md
+				bd.report(uapi.BR_ONEWAY_SPAM_SUSPECT, 0) // suspected and failed: told twice, see compat.md
 			}
 			b.releaseObjects(x)
 			if n := bd.node; n != nil {
@@ -217,7 +221,7 @@ func (bd *builder) fail(f failure) {
 		n.dec(x, true, false)
 		n.put(x)
 	}
-	bd.report(f.cmd)
+	bd.report(f.cmd, f.param)
 	ee := extendedError{bd.id, f.cmd, -int32(f.param)}
 	cmd := f.cmd
 	if call := bd.inReplyTo; call != nil {
@@ -244,7 +248,7 @@ func (bd *builder) end() {
 
 // report notes a failure for netlink, with what the rules let it say: the target
 // only once the stack rules were kept.
-func (bd *builder) report(cmd uint32) {
+func (bd *builder) report(cmd uint32, errno unix.Errno) {
 	p := bd.th.proc
 	rep := Report{VM: p.vm.name, Error: cmd, Context: p.ctx.name, FromPID: p.pid, FromTID: bd.th.tid,
 		IsReply: bd.reply, Flags: bd.tr.Flags, Code: bd.tr.Code, DataSize: uint32(bd.tr.DataSize)}
@@ -254,6 +258,13 @@ func (bd *builder) report(cmd uint32) {
 			rep.HasToTID, rep.ToTID = true, bd.toThread.tid
 		}
 	}
-	bd.x.reports = append(bd.x.reports, vmReport{p.vm.env, rep})
+	note := vmReport{env: p.vm.env, r: rep}
+	if p.vm.noticer != nil {
+		note.r.Detail = bd.detail(errno)
+		if !bd.reply {
+			note.req, note.dataPos, note.dataLen = bd.r, bd.g.DataPos, bd.g.DataLen
+		}
+	}
+	bd.x.reports = append(bd.x.reports, note)
 	bd.r.takeAlong(rep)
 }

@@ -168,6 +168,7 @@ func (th *Thread) release(x *Exec) {
 	var failed *Transaction
 	if t := th.stack; t != nil && t.toThread == th {
 		failed = t
+		t.lost(x)
 	}
 	for t := th.stack; t != nil; {
 		switch {

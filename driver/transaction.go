@@ -179,7 +179,10 @@ func (t *Transaction) abandon(x *Exec, cmd uint32) {
 }
 
 // cancel is abandon for a target that died.
-func (t *Transaction) cancel(x *Exec) { t.abandon(x, uapi.BR_DEAD_REPLY) }
+func (t *Transaction) cancel(x *Exec) {
+	t.lost(x)
+	t.abandon(x, uapi.BR_DEAD_REPLY)
+}
 
 // deliver writes BR_TRANSACTION, BR_TRANSACTION_SEC_CTX or BR_REPLY and hands the
 // buffer over. It ends the read.
@@ -258,6 +261,7 @@ func (vm *VM) Undo(x *Exec, id ProcID, tid uint32, deliveryID uint64) {
 	if d.buffer.state != bufDelivered || d.buffer.delivery != d.id { // freed meanwhile, its record reused
 		return
 	}
+	p.noticeUndo(x, &d)
 	if t := d.call; t != nil && th.stack == t && t.id == d.id {
 		th.stack = t.toParent
 		t.toThread, t.toParent = nil, nil

@@ -74,6 +74,7 @@ func (bd *builder) reserve() failure {
 	default:
 		return refuse(errno)
 	}
+	bd.target.noticeSpace(bd.x)
 	bd.b, t.buffer = b, b
 	b.txn, b.node, b.clear = t, bd.node, tr.Flags&uapi.TF_CLEAR_BUF != 0
 	bd.sgPos = align8(tr.DataSize) + align8(tr.OffsetsSize)

@@ -37,6 +37,7 @@ type node struct {
 // Allocator divides one window. It is not safe for concurrent use.
 type Allocator struct {
 	size      uint64
+	free      uint64
 	asyncFree uint64
 	nodes     []node
 	spare     []Range
@@ -48,7 +49,7 @@ type Allocator struct {
 
 // Reset makes a an allocator of size bytes, all free. size is a multiple of Align.
 func (a *Allocator) Reset(size uint64) {
-	*a = Allocator{size: size, asyncFree: size / 2, nodes: a.nodes[:0], spare: a.spare[:0],
+	*a = Allocator{size: size, free: size, asyncFree: size / 2, nodes: a.nodes[:0], spare: a.spare[:0],
 		freeRoot: none, usedRoot: none, seed: 0x9e3779b9}
 	if size > 0 {
 		r := a.newNode(node{off: 0, size: size, prev: none, next: none, free: true})
@@ -58,6 +59,9 @@ func (a *Allocator) Reset(size uint64) {
 
 // Size is the window's size in bytes.
 func (a *Allocator) Size() uint64 { return a.size }
+
+// FreeBytes is what is not allocated. It may be in pieces.
+func (a *Allocator) FreeBytes() uint64 { return a.free }
 
 // AsyncFree is what is left of the oneway budget, in bytes.
 func (a *Allocator) AsyncFree() uint64 { return a.asyncFree }
@@ -87,6 +91,7 @@ func (a *Allocator) Alloc(size uint64, async bool) (Range, uint64, error) {
 	}
 	n := &a.nodes[r]
 	n.free, n.async = false, async
+	a.free -= size
 	if async {
 		a.asyncFree -= size
 	}
@@ -118,6 +123,7 @@ func (a *Allocator) Free(r Range) {
 	n := &a.nodes[r]
 	a.usedRoot = a.remove(a.usedRoot, r, a.byOff)
 	a.used--
+	a.free += n.size
 	if n.async {
 		a.asyncFree += n.size
 	}

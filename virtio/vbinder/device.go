@@ -49,6 +49,7 @@ type Config struct {
 	WindowSize    uint64 // bytes, a multiple of 4096; default DefaultWindowSize
 	MaxCommitted  uint64 // bytes of window that processes may have mapped; default WindowSize
 	Report        func(driver.Report)
+	Notice        func(driver.Notice)
 	Log           *slog.Logger
 }
 
@@ -117,8 +118,9 @@ type activation struct {
 }
 
 var (
-	_ virtio.Device = (*Device)(nil)
-	_ driver.Env    = (*Device)(nil)
+	_ virtio.Device  = (*Device)(nil)
+	_ driver.Env     = (*Device)(nil)
+	_ driver.Noticer = (*Device)(nil)
 )
 
 // New makes a device and its VM on cfg.Core. Close releases both.
@@ -250,6 +252,13 @@ func (d *Device) Notify(i int) {
 func (d *Device) Event(_ *driver.Exec, e driver.Event) {
 	if a := d.act.Load(); a != nil {
 		a.events.post(e)
+	}
+}
+
+// Notice is driver.Noticer's: it hands on what no report tells.
+func (d *Device) Notice(n driver.Notice) {
+	if d.cfg.Notice != nil {
+		d.cfg.Notice(n)
 	}
 }
 
