@@ -9,8 +9,8 @@
 #   4. with libgbinder's tools, two small programs of ours on it (programs/), busybox and the libraries they all need,
 #      an initramfs archive
 #
-# AOSP's own tests come out beside it, as build/images/android/tests.cpio (/data/nativetest), to be appended to a
-# guest's initramfs by those who want them.
+# AOSP's own tests come out beside it, as build/images/android/tests.cpio (/data/nativetest, and python3 with
+# libgbinder's binding), to be appended to a guest's initramfs by those who want them.
 #
 # Each step has a cache entry of its own. The build root is removed once step 3 is done, unless
 # VIRTBINDER_KEEP_CHROOT is set; nothing of it runs outside the chroot.
@@ -57,21 +57,43 @@ build_android() {
 	}
 	mv out/root root
 	mv out/tests tests
-	BIND="$work/root:/collect $work/tests:/tests" in_chroot "$chroot" \
-		bash -euc "$(declare -f collect_runtime); collect_runtime /collect ${TOOLS[*]}"
+	BIND="$work/root:/root-fs $work/tests:/tests" in_chroot "$chroot" \
+		bash -euc "$(declare -f collect_programs collect_tests libraries_of); collect_programs ${TOOLS[*]}; collect_tests"
 	cp "$chroot/packages.txt" .
 	rm -rf src out
 }
 
-# collect_runtime ROOT PROGRAM...: copies the programs of the build root and every library that these and ROOT's own need.
-collect_runtime() {
-	local root=$1 dir=/usr/lib/x86_64-linux-gnu; shift
-	mkdir -p "$root/usr/bin" "$root$dir" "$root/lib64" "$root/bin"
-	cp -L "$@" "$root/usr/bin/"
-	cp -L "$(command -v busybox)" "$root/bin/busybox"
-	find "$root/system" "$root/usr/bin" /tests -type f -exec ldd {} + 2>/dev/null |
-		sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | grep -v "^$root\|^/tests" | sort -u | xargs cp -Lt "$root$dir"
-	cp -L /lib64/ld-linux-x86-64.so.2 "$root/lib64/"
+# The next three run in the build root, the guest's file system being /root-fs, what tests.cpio adds to it /tests.
+
+# collect_programs PROGRAM...: copies the programs of the build root and every library that these and our own need.
+collect_programs() {
+	local dir=/usr/lib/x86_64-linux-gnu
+	mkdir -p "/root-fs/usr/bin" "/root-fs$dir" "/root-fs/lib64" "/root-fs/bin"
+	cp -L "$@" /root-fs/usr/bin/
+	cp -L "$(command -v busybox)" /root-fs/bin/busybox
+	libraries_of /root-fs/system /root-fs/usr/bin | xargs cp -Lt "/root-fs$dir"
+	cp -L /lib64/ld-linux-x86-64.so.2 /root-fs/lib64/
+}
+
+# collect_tests: python3 (to be run with -S) with gbinder and the modules that these load, nothing more; then the
+# libraries of it and of AOSP's tests.
+collect_tests() {
+	local lib
+	install -D /usr/bin/python3 /tests/usr/bin/python3
+	python3 -S -c 'import sys
+sys.path.append("/usr/lib/python3/dist-packages")
+import gbinder, os
+print(*{m.__file__ for m in sys.modules.values() if getattr(m, "__file__", None)}, sep="\n")' |
+		xargs cp --parents -t /tests
+	libraries_of /tests | while read -r lib; do
+		lib=/usr${lib#/usr}
+		[ -e "/root-fs$lib" ] || install -D -m 644 "$lib" "/tests$lib"
+	done
+}
+
+# libraries_of DIR...: the build root's libraries that programs there need.
+libraries_of() {
+	find "$@" -type f -exec ldd {} + 2>/dev/null | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | grep -v '^/root-fs' | sort -u
 }
 
 # compose_base ROOT: the archive.
@@ -86,7 +108,7 @@ compose_base() {
 		"$1/root/bin/busybox" --list-full |
 			grep -vE '^(bin/busybox|linuxrc|init|sbin/init)$' | sed 's|.*|link /& /bin/busybox|'
 	} | mkcpio -o base.cpio
-	echo "tree /data/nativetest $1/tests" | mkcpio -o tests.cpio
+	echo "tree / $1/tests" | mkcpio -o tests.cpio
 }
 
 source_entry=aosp-source-${SOURCE_SHA256:0:16}

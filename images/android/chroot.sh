@@ -6,9 +6,9 @@
 
 CHROOT_SUITE=forky
 CHROOT_PACKAGES=(
-	clang lld g++ ninja-build python3-minimal aidl
+	clang lld g++ ninja-build python3-minimal aidl libclang-rt-dev
 	googletest libgtest-dev libgmock-dev libbenchmark-dev android-libboringssl-dev
-	libgbinder-tools libgbinder-dev pkgconf busybox-static
+	libgbinder-tools libgbinder-dev python3-gbinder pkgconf busybox-static
 )
 
 # chroot_dir: where it is; made when it is not there.

@@ -13,7 +13,8 @@ import os
 import sys
 
 SOURCE, SHIMS, OUT = (os.path.abspath(a) for a in sys.argv[1:4])
-LIB, BIN = "root/system/lib64", "root/system/bin"
+LIB, BIN, TESTS = "root/system/lib64", "root/system/bin", "tests/data/nativetest"
+BORINGSSL = "/usr/lib/x86_64-linux-gnu/android"
 
 # One-line changes to AOSP's own files, as sed expressions. The changed copy is built, the tree stays as it is.
 EDITS = {
@@ -90,7 +91,7 @@ def rules():
         ("edit", "sed '$expression' $in > $out && ! cmp -s $in $out", "EDIT $out"),
         ("c-program", "clang -O2 -Wall -Werror $flags $in $libs -s -o $out", "EXE $out"),
         # aidl names its outputs after the package, so they are generated into one directory per interface.
-        ("aidl", "aidl --lang=$lang --structured -I $base -h $dir/include -o $dir $in", "AIDL $in"),
+        ("aidl", "aidl --lang=$lang --structured -I $search -h $dir/include -o $dir $in", "AIDL $in"),
     ]:
         emit(f"rule {name}")
         emit(f"  command = {command}")
@@ -99,8 +100,9 @@ def rules():
             emit("  depfile = $out.d\n  deps = gcc")
 
 
-def aidl(lang, base, files, directory):
+def aidl(lang, base, files, directory, imports=()):
     """Turns AIDL files into C++; returns the sources, the headers and the directory of the headers."""
+    search = " -I ".join(f"{SOURCE}/{d}" for d in [base, *imports])
     sources, headers = [], []
     for file in files:
         package, name = os.path.split(file.removesuffix(".aidl"))
@@ -108,7 +110,7 @@ def aidl(lang, base, files, directory):
         source = os.path.join(directory, package, f"{name}.cpp")
         include = os.path.join(directory, "include", "aidl" if lang == "ndk" else "", package)
         made = [f"{include}/{kind}.h" for kind in (name, f"Bp{bare}", f"Bn{bare}")]
-        build(source, "aidl", [f"{SOURCE}/{base}/{file}"], also=made, lang=lang, base=f"{SOURCE}/{base}", dir=directory)
+        build(source, "aidl", [f"{SOURCE}/{base}/{file}"], also=made, lang=lang, search=search, dir=directory)
         sources.append(source)
         headers += made
     return sources, headers, os.path.join(OUT, directory, "include")
@@ -164,7 +166,7 @@ class Part:
             path = edited
         elif source.startswith("gen/"):
             path = source
-        elif source.startswith("../programs/"):
+        elif source.startswith("../"):
             path = f"{SHIMS}/{source}"
         else:
             path = f"{SOURCE}/{source}"
@@ -241,18 +243,28 @@ def own_programs():
         emit(f"build root/usr/bin/{name}: c-program {SHIMS}/../programs/{name}.c\n  flags = {flags}\n  libs = {libs}")
 
 
+BINDER = "frameworks/native/libs/binder"
+BINDER_TESTS = f"{BINDER}/tests"
+
+
+def test(name, sources, flags="", uses=(), libs="", **more):
+    """One of AOSP's own tests; they are not part of the base image."""
+    Part(name, "program", sources + ["../shims/tests/properties.cpp"], flags=flags, uses=list(uses) or ["libbinder"],
+         libs=libs, output=f"{TESTS}/{name}", **more)
+
+
+def gtest(name, sources, libs="", **more):
+    test(name, sources, libs=f"{libs} -lgmock -lgtest -lgtest_main", **more)
+
+
+def interfaces(directory, langs, base, files, **more):
+    """aidl() in several languages: the sources, the headers, the directories of the headers."""
+    made = [aidl(lang, base, files.split(), f"gen/{directory}-{lang}", **more) for lang in langs]
+    return sum([m[0] for m in made], []), sum([m[1] for m in made], []), [m[2] for m in made]
+
+
 def tests():
-    """AOSP's own tests. They are not part of the base image."""
-    binder = "frameworks/native/libs/binder"
-    tests = f"{binder}/tests"
-
-    def test(name, sources, flags="", uses=(), libs="", **more):
-        Part(name, "program", sources, flags=flags, uses=list(uses) or ["libbinder"], libs=libs,
-             output=f"tests/{name}", **more)
-
-    def gtest(name, sources, **more):
-        test(name, sources, libs="-lgmock -lgtest -lgtest_main", **more)
-
+    tests = BINDER_TESTS
     gtest("binderDriverInterfaceTest", [f"{tests}/binderDriverInterfaceTest.cpp"])
     gtest("binderLibTest", [f"{tests}/binderLibTest.cpp"])
     gtest("binderUnitTest", under(tests, """binderParcelUnitTest.cpp binderBinderUnitTest.cpp binderStatusUnitTest.cpp
@@ -265,23 +277,54 @@ def tests():
     test("binderThroughputTest", [f"{tests}/binderThroughputTest.cpp"], flags="-O3")
     test("schd-dbg", [f"{tests}/schd-dbg.cpp"])
 
-    stability, headers = [], []
-    includes = []
-    for lang in "cpp", "ndk":
-        made = aidl(lang, tests, ["IBinderStabilityTest.aidl"], f"gen/stability-{lang}")
-        stability, headers, includes = stability + made[0], headers + made[1], includes + [made[2]]
-    gtest("binderStabilityTest", [f"{tests}/binderStabilityTest.cpp"] + stability, generated=headers,
+    sources, headers, includes = interfaces("stability", ["cpp", "ndk"], tests, "IBinderStabilityTest.aidl")
+    gtest("binderStabilityTest", [f"{tests}/binderStabilityTest.cpp"] + sources, generated=headers,
           includes=includes + NDK_INCLUDES, uses=["libbinder_ndk"])
 
-    ndk, headers, includes = [], [], []
-    for lang in "cpp", "ndk":
-        made = aidl(lang, f"{binder}/ndk/tests", ["IBinderNdkUnitTest.aidl", "IEmpty.aidl"], f"gen/ndktest-{lang}")
-        ndk, headers, includes = ndk + made[0], headers + made[1], includes + [made[2]]
-    test("libbinder_ndk_unit_test", [f"{binder}/ndk/tests/libbinder_ndk_unit_test.cpp", f"{binder}/ndk/tests/iface.cpp"] + ndk,
-         generated=headers, includes=includes + NDK_INCLUDES + [f"{binder}/ndk/tests/include"],
+    sources, headers, includes = interfaces("ndktest", ["cpp", "ndk"], f"{BINDER}/ndk/tests",
+                                            "IBinderNdkUnitTest.aidl IEmpty.aidl")
+    test("libbinder_ndk_unit_test", [f"{BINDER}/ndk/tests/libbinder_ndk_unit_test.cpp", f"{BINDER}/ndk/tests/iface.cpp",
+                                     "../shims/tests/syslog.cpp"] + sources,
+         generated=headers, includes=includes + NDK_INCLUDES + [f"{BINDER}/ndk/tests/include"],
          uses=["libbinder_ndk"], libs="-lgmock -lgtest")
+    gtest("binderAllocationLimits", [f"{tests}/binderAllocationLimits.cpp", "../shims/tests/malloc-hooks.cpp"])
+
+    fuzzer = f"{tests}/parcel_fuzzer"
+    sources, headers, includes = interfaces("parcelables", ["cpp"], fuzzer, """parcelables/EmptyParcelable.aidl
+        parcelables/SingleDataParcelable.aidl parcelables/GenericDataParcelable.aidl""")
+    replay = interfaces("replay", ["cpp"], tests, "IBinderRecordReplayTest.aidl", imports=[fuzzer])
+    gtest("binderRecordReplayTest", [f"{tests}/binderRecordReplayTest.cpp"] + sources + replay[0] + under(fuzzer,
+          "random_binder.cpp random_fd.cpp random_parcel.cpp random_parcel_seeds.cpp libbinder_driver.cpp"),
+          generated=headers + replay[1], includes=includes + replay[2] + [f"{fuzzer}/include_random_parcel",
+          f"{fuzzer}/include_random_parcel_seeds"])
+
     gtest("servicemanager_test", under("frameworks/native/cmds/servicemanager", "Access.cpp ServiceManager.cpp test_sm.cpp"),
           flags="-DANDROID_UTILS_REF_BASE_DISABLE_IMPLICIT_CONSTRUCTION")
+
+
+def rpc_tests():
+    """RPC binder: binder over sockets, which hands kernel binders out beside its own. TLS is Android's BoringSSL."""
+    tests = BINDER_TESTS
+    boringssl = f"-L{BORINGSSL} -lssl -lcrypto -Wl,-rpath,{BORINGSSL}"
+    tls = [f"{BINDER}/include_tls", f"{tests}/include_tls_test_utils", "/usr/include/android"]
+    Part("libbinder_tls", "static", under(BINDER, "RpcTransportTls.cpp RpcTlsUtils.cpp") + [f"{tests}/RpcTlsTestUtils.cpp"],
+         includes=tls, uses=["libbinder"])
+    gtest("RpcTlsUtilsTest", [f"{tests}/RpcTlsUtilsTest.cpp"], includes=tls, uses=["libbinder_tls"], libs=boringssl)
+
+    sources, headers, includes = interfaces("rpcbenchmark", ["cpp"], tests, "IBinderRpcBenchmark.aidl")
+    test("binderRpcBenchmark", [f"{tests}/binderRpcBenchmark.cpp"] + sources, generated=headers, includes=includes + tls,
+         uses=["libbinder_tls"], libs=f"{boringssl} -lbenchmark")
+
+    sources, headers, includes = interfaces("rpctest", ["cpp", "ndk"], tests, """BinderRpcTestClientInfo.aidl
+        BinderRpcTestServerConfig.aidl BinderRpcTestServerInfo.aidl IBinderRpcCallback.aidl IBinderRpcSession.aidl
+        IBinderRpcTest.aidl ParcelableCertificateData.aidl""")
+    common = dict(flags="-DBINDER_WITH_KERNEL_IPC", generated=headers, includes=includes + tls + NDK_INCLUDES,
+                  uses=["libbinder_ndk", "libbinder_tls"])
+    Part("libbinder_rpc_test", "static", [f"{tests}/binderRpcTestCommon.cpp"] + sources, **common)
+    common["uses"].append("libbinder_rpc_test")
+    gtest("binderRpcTest", under(tests, "binderRpcTest.cpp binderRpcUniversalTests.cpp"), libs=boringssl, **common)
+    # The one of its services that uses kernel binder too; those without are other builds of libbinder.
+    gtest("binder_rpc_test_service", [f"{tests}/binderRpcTestService.cpp"], libs=boringssl, **common)
 
 
 def main():
@@ -290,6 +333,7 @@ def main():
     programs()
     own_programs()
     tests()
+    rpc_tests()
     print("ninja_required_version = 1.10\nbuilddir = .")
     print("\n".join(lines))
 

@@ -6,6 +6,7 @@
  *	code 1	replies with no exception and the string "hello from NAME"
  *	code 2	replies with no exception and how many bytes of arguments it was sent
  *	code 3	replies with no exception, the sender's pid and its uid, as the driver stated them
+ *	code 4	replies with no exception and the hidl_string it was sent: a buffer whose pointer the driver patches
  */
 #include <gbinder.h>
 #include <glib.h>
@@ -42,6 +43,17 @@ static GBinderLocalReply *transact(GBinderLocalObject *obj, GBinderRemoteRequest
 		gbinder_local_reply_append_int32(reply, gbinder_remote_request_sender_pid(req));
 		gbinder_local_reply_append_int32(reply, gbinder_remote_request_sender_euid(req));
 		return reply;
+	case 4: {
+		char *text;
+
+		gbinder_remote_request_init_reader(req, &reader);
+		text = gbinder_reader_read_hidl_string(&reader);
+		if (!text)
+			break;
+		gbinder_local_reply_cleanup(reply, g_free, text);
+		gbinder_local_reply_append_hidl_string(reply, text);
+		return reply;
+	}
 	}
 	gbinder_local_reply_unref(reply);
 	*status = GBINDER_STATUS_FAILED;
