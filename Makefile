@@ -8,7 +8,7 @@ GUESTS := 6.12 6.1
 export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit e2e check generate build setup images image lab-images module initrd lab-shell oracle oracle-programs clean distclean
+.PHONY: help run test unit e2e aosp-tests check generate build setup images image lab-images module initrd lab-shell oracle oracle-programs clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -26,6 +26,9 @@ unit: ## vet and the tests that need neither a VM nor root
 e2e: ## the end-to-end test alone (images and programs have to be there: make images build initrd)
 	$(GO) test -tags e2e -count=1 -timeout 60m -v ./internal/e2e
 
+aosp-tests: setup images build initrd ## AOSP's own tests on virtbinder and on the stock driver: build/aosp.json (ONLY=REGEXP chooses programs)
+	build/bin/aosp-tests $(if $(ONLY),--only '$(ONLY)')
+
 check: ## what a change has to pass: formatting, vet, staticcheck, generated files up to date
 	@unformatted=$$($$($(GO) env GOROOT)/bin/gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 		[ -z "$$unformatted" ] || { echo "gofmt -w these: $$unformatted"; exit 1; }
@@ -41,6 +44,7 @@ generate: ## regenerate what is generated
 build: ## the programs, into build/bin
 	@mkdir -p build/bin build/lab
 	$(GO) build -o $(BIN) ./cmd/virtbinder
+	$(GO) build -o build/bin/aosp-tests ./internal/aosptest/cmd
 	$(GO) build -trimpath -ldflags '-s -w' -o build/lab/init ./internal/lab/init
 
 setup: ## install the Debian packages that building needs (root, and only if some are missing)

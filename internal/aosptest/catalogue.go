@@ -11,7 +11,8 @@ type program struct {
 	env     []string
 	filter  string // for gtest; all if empty
 	script  bool   // one of ours around a program: its tests cannot be chosen
-	brief   bool   // part of the short run too
+	brief   bool   // does not take long: part of a brief run
+	least   int    // of its tests pass on the stock driver; if fewer do, the guest lacks something
 	timeout time.Duration
 }
 
@@ -21,14 +22,15 @@ const (
 )
 
 // A program's time is bounded by what the nested lab on a busy machine may need.
-const patience = 6 * time.Minute
+const patience = 15 * time.Minute
 
-func gtest(name string) program {
-	return program{name: name, command: []string{testDir + name}, timeout: patience}
+func gtest(name string, least int) program {
+	return program{name: name, command: []string{testDir + name}, least: least, timeout: patience}
 }
 
-func script(name, file string, args ...string) program {
-	return program{name: name, command: append([]string{"/bin/sh", scriptDir + file}, args...), script: true, brief: true, timeout: patience}
+func script(name string, least int, file string, args ...string) program {
+	return program{name: name, command: append([]string{"/bin/sh", scriptDir + file}, args...), least: least,
+		script: true, brief: true, timeout: patience}
 }
 
 func (p program) only(filter string) program { p.filter = filter; return p }
@@ -37,28 +39,28 @@ func (p program) inBrief() program           { p.brief = true; return p }
 
 // catalogue is every program, in the order in which they are run.
 var catalogue = []program{
-	gtest("binderDriverInterfaceTest").inBrief(),
-	gtest("binderLibTest").inBrief(),
-	gtest("binderSafeInterfaceTest").inBrief(),
-	gtest("binderStabilityTest").inBrief(),
-	gtest("binderClearBufTest").inBrief(),
-	gtest("binderAllocationLimits").inBrief(),
-	gtest("libbinder_ndk_unit_test"),
-	gtest("binderRecordReplayTest"),
-	gtest("binderUnitTest"),
-	gtest("binderTextOutputTest"),
-	gtest("servicemanager_test"),
-	gtest("binderUtilsHostTest"),
-	gtest("binderRpcWireProtocolTest"),
-	gtest("RpcTlsUtilsTest"),
+	gtest("binderDriverInterfaceTest", 17).inBrief(),
+	gtest("binderLibTest", 54).inBrief(),
+	gtest("binderSafeInterfaceTest", 17).inBrief(),
+	gtest("binderStabilityTest", 10).inBrief(),
+	gtest("binderClearBufTest", 1).inBrief(),
+	gtest("binderAllocationLimits", 7).inBrief(),
+	gtest("libbinder_ndk_unit_test", 40),
+	gtest("binderRecordReplayTest", 18),
+	gtest("binderUnitTest", 38),
+	gtest("binderTextOutputTest", 59),
+	gtest("servicemanager_test", 28),
+	gtest("binderUtilsHostTest", 4),
+	gtest("binderRpcWireProtocolTest", 6),
+	gtest("RpcTlsUtilsTest", 8),
 	// The service that its other tests talk to is another build of libbinder, without
 	// kernel binder; and of what is left, the current version of the protocol in one
 	// shard of two.
-	gtest("binderRpcTest").only("PerSocket/*clientV1_serverV1_multi_threaded_with_kernel:BinderRpc.*:BinderRpcParcel.*").
+	gtest("binderRpcTest", 185).only("PerSocket/*clientV1_serverV1_multi_threaded_with_kernel:BinderRpc.*:BinderRpcParcel.*").
 		with("GTEST_TOTAL_SHARDS=2", "GTEST_SHARD_INDEX=0"),
-	script("schd-dbg", "schd-dbg.sh"),
-	script("binderThroughputTest", "throughput.sh"),
-	script("servicemanager, service, dumpsys", "tools.sh"),
-	script("libgbinder, binder", "gbinder.sh", "/dev/binder"),
-	script("libgbinder, hwbinder", "gbinder.sh", "/dev/hwbinder"),
+	script("schd-dbg", 1, "schd-dbg.sh"),
+	script("binderThroughputTest", 4, "throughput.sh"),
+	script("servicemanager, service, dumpsys", 6, "tools.sh"),
+	script("libgbinder, binder", 11, "gbinder.sh", "/dev/binder"),
+	script("libgbinder, hwbinder", 11, "gbinder.sh", "/dev/hwbinder"),
 }

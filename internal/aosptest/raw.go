@@ -24,8 +24,9 @@ type raw struct {
 }
 
 type rawProgram struct {
-	Name string
-	On   map[string]*ran // by driver
+	Name  string
+	Least int             // tests that should pass on the stock driver
+	On    map[string]*ran // by driver
 }
 
 // ran is one program on one driver.

@@ -15,7 +15,7 @@ import (
 type run struct {
 	Guest   string // kernel series
 	LSM     string
-	Brief   bool // the programs that the short run has
+	Brief   bool // only programs that do not take long
 	Figures bool // measure, too
 }
 
@@ -56,7 +56,7 @@ func (r run) inGuest(ctx context.Context, top, out string, only *regexp.Regexp, 
 			}
 			say("%s on %s: %s", p.name, driver, on[driver])
 		}
-		result.Programs = append(result.Programs, rawProgram{Name: p.name, On: on})
+		result.Programs = append(result.Programs, rawProgram{Name: p.name, Least: p.least, On: on})
 	}
 	if r.Figures {
 		if result.Figures, err = m.figures(ctx, r.Guest, out); err != nil {

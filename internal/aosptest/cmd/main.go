@@ -16,7 +16,7 @@ Examples:
 
   aosp-tests                        everything, in each guest
   aosp-tests --only binderLibTest   one program
-  aosp-tests --brief                what takes long is left out`
+  aosp-tests --brief                what the tests of this project run`
 
 func main() {
 	var c aosptest.Cmd
