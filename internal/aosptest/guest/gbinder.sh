@@ -14,7 +14,12 @@ if [ "$device" != /dev/binder ]; then
 	start_manager /system/bin/servicemanager "$device"
 fi
 
-python() { python3 -S /run/aosp/gbinder.py "$device" "$@"; }
+python() { python3 -S /run/aosp/python_checks.py "$device" "$@"; }
+
+oneway() {
+	binder-call -o -d "$device" demo.echo 2 7 # what it prints and returns is the same for a failure
+	wait_for 100 grep -q '^call: code 2 .* oneway' /tmp/demo.echo.log
+}
 
 gone() {
 	kill -9 $service_pid
@@ -27,7 +32,7 @@ check gbinder.List says demo.echo binder-list -d "$device"
 check gbinder.Ping binder-ping -d "$device" demo.echo
 check gbinder.Call says '0 "hello from demo.echo"' binder-call -d "$device" demo.echo 1 reply i32 s16
 check gbinder.CallHidlString says '0 "patched pointer"' binder-call -d "$device" demo.echo 4 '"patched pointer"h' reply i32 hstr
-check gbinder.CallOneway binder-call -o -d "$device" demo.echo 2 7
+check gbinder.CallOneway oneway
 check python.List python list
 check python.Call python call
 check python.CallHidlString python hidl

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""gbinder.py DEVICE CHECK: one check of python3-gbinder on gbinder-service's demo.echo."""
+"""python_checks.py DEVICE CHECK: one check of python3-gbinder on gbinder-service's demo.echo."""
 import os
 import sys
 
