@@ -25,11 +25,13 @@ const (
 // is queued, with no lock held.
 type Buffer struct {
 	proc        *Process
+	id          uint64 // its transaction's
 	rng         alloc.Range
 	off         uint64 // in the process's window
 	size        uint64
 	dataSize    uint64
 	offsetsSize uint64
+	extraSize   uint64 // scatter-gather space and security context
 	state       bufferState
 	async       bool
 	clear       bool
@@ -76,11 +78,12 @@ func (p *Process) newBuffer(data, offsets, extra uint64, async bool, senderPID u
 		return nil, unix.ENOSPC
 	}
 	b := p.bufferAt(rng)
-	*b = Buffer{proc: p, rng: rng, off: off, size: size, dataSize: data, offsetsSize: offsets, async: async, held: b.held[:0]}
+	*b = Buffer{proc: p, rng: rng, off: off, size: size, dataSize: data, offsetsSize: offsets, extraSize: extra, async: async, held: b.held[:0]}
 	if async {
 		b.spam = p.suspectSpam(senderPID)
 	}
 	b.senderPID = senderPID
+	p.mem.high = max(p.mem.high, off+size)
 	p.vm.counts.made(statBuffer)
 	return b, 0
 }

@@ -131,6 +131,7 @@ func (th *Thread) write(x *Exec, r *Request) unix.Errno {
 			return unix.EFAULT
 		}
 		code := le.Uint32(s[pos:])
+		th.proc.countBC(code)
 		cmd := lookup(code)
 		if cmd == nil {
 			return unix.EINVAL

@@ -117,7 +117,12 @@ type VM struct {
 	procs       []procSlot // by low half of ProcID
 	spare       []uint32   // free slots
 	opened      map[*Process]struct{}
+	opens       uint64             // ever
+	deadNodes   map[*Node]struct{} // their process died, handles are left
 	counts      counts
+	traffic     traffic
+	log         logRing
+	failedLog   logRing
 	dead        bool
 }
 
@@ -132,7 +137,8 @@ var ErrGone = errors.New("process is gone")
 // NewVM adds a VM. Its contexts are its own.
 func (c *Core) NewVM(name string, env Env) *VM {
 	noticer, _ := env.(Noticer)
-	return &VM{core: c, name: name, env: env, noticer: noticer, contexts: map[ContextID]*Context{}, opened: map[*Process]struct{}{}}
+	return &VM{core: c, name: name, env: env, noticer: noticer, contexts: map[ContextID]*Context{},
+		opened: map[*Process]struct{}{}, deadNodes: map[*Node]struct{}{}}
 }
 
 // Name is the VM's name, as reports state it.
@@ -174,6 +180,8 @@ func (vm *VM) Open(x *Exec, o OpenArgs) (ProcID, error) {
 	s.gen++
 	s.proc = newProcess(vm, ProcID(uint64(s.gen)<<32|uint64(slot)), ctx, o)
 	ctx.users++
+	vm.opens++
+	s.proc.serial = vm.opens
 	vm.opened[s.proc] = struct{}{}
 	vm.counts.made(statProc)
 	return s.proc.id, nil

@@ -143,6 +143,7 @@ func (n *Node) forget() {
 		delete(n.proc.nodes, n.ptr)
 		n.proc = nil
 	}
+	delete(n.vm.deadNodes, n)
 	n.vm.counts.gone(statNode)
 }
 
@@ -212,6 +213,7 @@ func (n *Node) release(x *Exec) {
 	delete(n.proc.nodes, n.ptr)
 	n.proc = nil
 	n.localStrong, n.localWeak = 0, 0
+	n.vm.deadNodes[n] = struct{}{}
 	for ref := n.refs; ref != nil; ref = ref.nextOfNode {
 		if d := ref.death; d != nil {
 			d.state = deathDue

@@ -12,12 +12,13 @@ import (
 
 // Process is one open of the device. Guarded by Core.mu.
 type Process struct {
-	vm    *VM
-	id    ProcID
-	ctx   *Context
-	pid   uint32 // the guest's word for it
-	label string
-	nice  int32 // default priority of its threads
+	vm     *VM
+	id     ProcID
+	serial uint64 // in the order of opens
+	ctx    *Context
+	pid    uint32 // the guest's word for it
+	label  string
+	nice   int32 // default priority of its threads
 
 	threads map[uint32]*Thread
 	nodes   map[uint64]*Node
@@ -44,6 +45,8 @@ type Process struct {
 	mem     mapping
 	buffers []*Buffer // by alloc.Range
 
+	traffic traffic
+
 	pins    int  // payload copies in flight; release waits for them
 	closing bool // released, or waiting for pins to be
 	dead    bool
@@ -57,6 +60,7 @@ type mapping struct {
 	size   uint64 // 0: never mapped
 	mapped bool   // still there
 
+	high         uint64 // end of the highest buffer there was
 	spamReported bool
 	low          bool // NoticeBufferLow was told
 }

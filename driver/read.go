@@ -114,6 +114,7 @@ func (th *Thread) askForLooper(r *Request) {
 		th.looper&(looperRegistered|looperEntered) != 0 && len(r.Resp.BR) >= 4 && !r.Continued {
 		p.requestedThreads++
 		le.PutUint32(r.Resp.BR, uapi.BR_SPAWN_LOOPER)
+		p.countBR(uapi.BR_SPAWN_LOOPER)
 	}
 }
 
@@ -136,12 +137,15 @@ func (th *Thread) endRead(x *Exec, status unix.Errno) {
 
 func (th *Thread) put32(r *Request, cmd uint32) {
 	r.Resp.BR = le.AppendUint32(r.Resp.BR, cmd)
+	th.proc.countBR(cmd)
 }
 
 func (th *Thread) put64(r *Request, cmd uint32, v uint64) {
 	r.Resp.BR = le.AppendUint64(le.AppendUint32(r.Resp.BR, cmd), v)
+	th.proc.countBR(cmd)
 }
 
 func (th *Thread) putNode(r *Request, cmd uint32, n *Node) {
 	r.Resp.BR = le.AppendUint64(le.AppendUint64(le.AppendUint32(r.Resp.BR, cmd), n.ptr), n.cookie)
+	th.proc.countBR(cmd)
 }

@@ -3,6 +3,8 @@
 package driver
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"virtbinder/driver/uapi"
@@ -21,11 +23,13 @@ type builder struct {
 	reply bool
 
 	id        uint64
+	started   time.Time
 	target    *Process
 	toThread  *Thread
 	node      *Node        // with a strong and a tmp reference
 	inReplyTo *Transaction // off the replier's stack
 	suspect   bool         // a oneway that was reported as spam
+	nodeID    uint64       // of the node called, for the log
 	resolved  bool         // target found and stack rules kept: reports name it
 
 	t *Transaction
@@ -109,7 +113,7 @@ func (bd *builder) resolveCall() failure {
 	}
 	node.inc(true, false, nil)
 	node.tmp++
-	bd.node, bd.target = node, node.proc
+	bd.node, bd.target, bd.nodeID = node, node.proc, node.id
 	if p.isSelf(handle, bd.target) {
 		p.userError("calls itself")
 		return refuse(unix.EINVAL)

@@ -3,6 +3,8 @@
 package driver
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"virtbinder/driver/uapi"
@@ -29,12 +31,14 @@ func (bd *builder) run(x *Exec, th *Thread, r *Request, g *Gather, tr uapi.Trans
 		if f != accepted {
 			bd.fail(f)
 		}
+		bd.log(f)
 		bd.end()
 		target.unpin(x)
 		sender.unpin(x)
 		return
 	}
 	bd.fail(f)
+	bd.log(f)
 	bd.end()
 }
 
@@ -42,7 +46,7 @@ func (bd *builder) start(x *Exec, th *Thread, r *Request, g *Gather, tr uapi.Tra
 	l, fn := bd.layout, bd.copyFn
 	l.reset()
 	*bd = builder{x: x, th: th, r: r, g: g, tr: tr, reply: reply, layout: l, copyFn: fn}
-	bd.id = x.core.nextID()
+	bd.id, bd.started = x.core.nextID(), time.Now()
 	th.ee = extendedError{id: bd.id, command: uapi.BR_OK}
 }
 

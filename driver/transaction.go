@@ -4,6 +4,7 @@ package driver
 
 import (
 	"encoding/binary"
+	"time"
 
 	"virtbinder/driver/uapi"
 )
@@ -17,6 +18,10 @@ type Transaction struct {
 	id   uint64
 	home *VM // whose counters it is on
 
+	started    time.Time
+	fromPID    uint32 // of the sender, also where from is nil
+	fromTID    uint32
+	needReply  bool
 	from       *Thread      // nil for oneways and replies, and when the caller died
 	fromParent *Transaction // the call that from was serving
 	toProc     *Process

@@ -58,6 +58,7 @@ func (bd *builder) reserve() failure {
 	t.id, t.code, t.flags, t.nice = bd.id, tr.Code, tr.Flags, bd.r.Nice
 	t.senderEUID = bd.r.EUID
 	oneway := !bd.reply && tr.Flags&uapi.TF_ONE_WAY != 0
+	t.started, t.fromPID, t.fromTID, t.needReply = bd.started, th.proc.pid, th.tid, !bd.reply && !oneway
 	extra := tr.Extra
 	if bd.node != nil && bd.node.wantsSecctx {
 		bd.label = th.proc.label
@@ -76,6 +77,7 @@ func (bd *builder) reserve() failure {
 	}
 	bd.target.noticeSpace(bd.x)
 	bd.b, t.buffer = b, b
+	b.id = t.id
 	b.txn, b.node, b.clear = t, bd.node, tr.Flags&uapi.TF_CLEAR_BUF != 0
 	bd.sgPos = align8(tr.DataSize) + align8(tr.OffsetsSize)
 	bd.sgEnd = bd.sgPos + tr.Extra

@@ -11,6 +11,7 @@
 #define _VBINDER_COMPAT_H
 
 #include <linux/fdtable.h>
+#include <linux/fs.h>
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
@@ -49,6 +50,22 @@ static inline void vb_vm_flags_mod(struct vm_area_struct *vma,
 	vm_flags_mod(vma, set, clear);
 }
 #endif
+
+/* What the file systems' callbacks get first. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+typedef struct user_namespace vb_idmap;
+#else
+typedef struct mnt_idmap vb_idmap;
+#endif
+
+static inline void vb_inode_init_ts(struct inode *inode)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+	inode->i_mtime = inode->i_atime = inode->i_ctime = current_time(inode);
+#else
+	simple_inode_init_ts(inode);
+#endif
+}
 
 /* Finds n queues; names and callbacks have n entries each. */
 static inline int vb_find_vqs(struct virtio_device *vdev, unsigned int n,

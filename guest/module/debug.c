@@ -4,6 +4,7 @@
  *
  *	stats	requests, kicks and interrupts of each queue; sleeps, cancels, orphans, events
  *	ping	write N: N round trips one after another; read: nanoseconds of one
+ *	binder	the log files, as the kernel's own driver has them in a directory beside
  */
 #include <linux/debugfs.h>
 #include <linux/ktime.h>
@@ -129,6 +130,64 @@ static const struct file_operations ping_fops = {
 	.release = single_release,
 };
 
+/* binder/: a directory of its own, so that the kernel's driver can have its as well. */
+static void vb_debug_logs_add(struct vb_device *dev)
+{
+	struct dentry *dir = debugfs_create_dir("binder", dev->debug);
+	unsigned int i;
+
+	for (i = 0; i < VB_LOG_FILES; i++) {
+		dev->logs[i] = (struct vb_log){ .dev = dev, .kind = vb_log_files[i].kind };
+		debugfs_create_file(vb_log_files[i].name, 0444, dir, &dev->logs[i], &vb_log_fops);
+	}
+	dev->debug_procs = debugfs_create_dir("proc", dir);
+}
+
+static void vb_debug_proc_name(char *name, size_t size, struct vb_proc *proc)
+{
+	snprintf(name, size, "%d", pid_nr(proc->pid));
+}
+
+/* Adds proc/PID, unless another open of the same process has. */
+void vb_debug_proc_add(struct vb_proc *proc)
+{
+	struct vb_device *dev = proc->dev;
+	struct dentry *there;
+	char name[12];
+
+	vb_debug_proc_name(name, sizeof(name), proc);
+	proc->log = (struct vb_log){ .dev = dev, .kind = VBINDER_LOG_PROC, .pid = pid_nr(proc->pid) };
+	mutex_lock(&dev->debug_lock);
+	if (!IS_ERR_OR_NULL(dev->debug_procs)) {
+		there = debugfs_lookup(name, dev->debug_procs);
+		if (!there) {
+			debugfs_create_file(name, 0444, dev->debug_procs, &proc->log, &vb_log_fops);
+			proc->debug_log = true;
+		}
+		dput(there);
+	}
+	mutex_unlock(&dev->debug_lock);
+}
+
+/* Waits for those who are in the file. */
+void vb_debug_proc_remove(struct vb_proc *proc)
+{
+	struct vb_device *dev = proc->dev;
+	struct dentry *file;
+	char name[12];
+
+	if (!proc->debug_log)
+		return;
+	vb_debug_proc_name(name, sizeof(name), proc);
+	mutex_lock(&dev->debug_lock);
+	if (dev->debug_procs) {
+		file = debugfs_lookup(name, dev->debug_procs);
+		debugfs_remove(file);
+		dput(file);
+	}
+	mutex_unlock(&dev->debug_lock);
+}
+
 /* The first device has the plain name, a further one its own behind it. */
 void vb_debug_add(struct vb_device *dev)
 {
@@ -139,11 +198,15 @@ void vb_debug_add(struct vb_device *dev)
 	dev->debug = debugfs_create_dir(name, NULL);
 	debugfs_create_file("stats", 0444, dev->debug, dev, &stats_fops);
 	debugfs_create_file("ping", 0644, dev->debug, dev, &ping_fops);
+	vb_debug_logs_add(dev);
 }
 
 /* Waits for those who are in the files. */
 void vb_debug_remove(struct vb_device *dev)
 {
+	mutex_lock(&dev->debug_lock);
+	dev->debug_procs = NULL;
+	mutex_unlock(&dev->debug_lock);
 	debugfs_remove(dev->debug);
 	dev->debug = NULL;
 	cmpxchg(&vb_debug_first, dev, NULL);

@@ -244,6 +244,7 @@ struct vb_device *vb_device_new(struct virtio_device *vdev)
 	dev->vdev = vdev;
 	mutex_init(&dev->stop_lock);
 	mutex_init(&dev->ping_lock);
+	mutex_init(&dev->debug_lock);
 	INIT_WORK(&dev->reset_work, vb_reset_work);
 	INIT_WORK(&dev->orphan_work, vb_orphan_work);
 	init_llist_head(&dev->orphans);

@@ -42,18 +42,31 @@ static const struct vb_ioctl vb_ioctls[] = {
 
 static int vb_open(struct inode *inode, struct file *file)
 {
-	struct vb_node *node = container_of(file->private_data, struct vb_node, misc);
-	struct vb_proc *proc = vb_proc_open(node->context, file);
+	struct vb_fs *fs = vb_fs_of_inode(inode);
+	struct vb_context *context;
+	struct vb_proc *proc;
 
+	if (fs)
+		context = vb_fs_context(inode);
+	else
+		context = container_of(file->private_data, struct vb_node, misc)->context;
+	proc = vb_proc_open(context, file);
 	if (IS_ERR(proc))
 		return PTR_ERR(proc);
 	file->private_data = proc;
+	vb_debug_proc_add(proc);
+	if (fs)
+		vb_fs_proc_add(fs, proc);
 	return 0;
 }
 
 static int vb_release(struct inode *inode, struct file *file)
 {
-	vb_proc_release(file->private_data);
+	struct vb_proc *proc = file->private_data;
+
+	vb_fs_proc_remove(proc);
+	vb_debug_proc_remove(proc);
+	vb_proc_release(proc);
 	return 0;
 }
 

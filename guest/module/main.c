@@ -22,6 +22,9 @@ static uint virtio_id;
 module_param(virtio_id, uint, 0444);
 MODULE_PARM_DESC(virtio_id, "a further virtio device id to look at, besides 63");
 
+static DEFINE_MUTEX(vb_first_lock);
+static struct vb_device *vb_first;
+
 /* True if another driver has a node of this name; best effort, for a clear message. */
 static bool vb_node_taken(const char *name)
 {
@@ -35,13 +38,15 @@ static bool vb_node_taken(const char *name)
 	return true;
 }
 
-static int vb_node_add(struct vb_device *dev, const char *name)
+static int vb_node_add(void *arg, const char *name)
 {
+	struct vb_device *dev = arg;
 	struct vb_node *node;
 	int err;
 
-	if (!*name || strlen(name) >= sizeof(node->name)) {
-		dev_err(&dev->vdev->dev, "devices=: \"%s\" is no device name\n", name);
+	if (strlen(name) >= sizeof(node->name)) {
+		dev_err(&dev->vdev->dev, "devices=: \"%s\" is longer than %d bytes\n", name,
+			BINDERFS_MAX_NAME);
 		return -EINVAL;
 	}
 	if (vb_node_taken(name)) {
@@ -85,25 +90,58 @@ void vb_nodes_unregister(struct vb_device *dev)
 	}
 }
 
-int vb_nodes_register(struct vb_device *dev)
+/* Calls f for each name of devices=, until it fails. */
+int vb_device_names(int (*f)(void *arg, const char *name), void *arg)
 {
 	char *copy = kstrdup(devices, GFP_KERNEL), *rest = copy, *name;
 	int err = 0;
 
 	if (!copy)
 		return -ENOMEM;
-	while (!err && (name = strsep(&rest, ",")))
-		err = vb_node_add(dev, strim(name));
+	while (!err && (name = strsep(&rest, ","))) {
+		name = strim(name);
+		if (*name)
+			err = f(arg, name);
+	}
 	kfree(copy);
+	return err;
+}
+
+int vb_nodes_register(struct vb_device *dev)
+{
+	int err = vb_device_names(vb_node_add, dev);
+
 	if (err)
 		vb_nodes_unregister(dev);
 	return err;
+}
+
+/* The device that binderfs mounts are made on, with a reference; NULL if there is none. */
+struct vb_device *vb_device_get_first(void)
+{
+	struct vb_device *dev;
+
+	mutex_lock(&vb_first_lock);
+	dev = vb_first;
+	if (dev)
+		kref_get(&dev->ref);
+	mutex_unlock(&vb_first_lock);
+	return dev;
+}
+
+static void vb_first_set(struct vb_device *from, struct vb_device *to)
+{
+	mutex_lock(&vb_first_lock);
+	if (vb_first == from)
+		vb_first = to;
+	mutex_unlock(&vb_first_lock);
 }
 
 static void vb_remove(struct virtio_device *vdev)
 {
 	struct vb_device *dev = vdev->priv;
 
+	vb_first_set(dev, NULL);
 	vb_device_stop(dev, NULL);
 	cancel_work_sync(&dev->reset_work);
 	vb_device_put(dev);
@@ -125,6 +163,8 @@ static int vb_probe(struct virtio_device *vdev)
 	err = vb_nodes_register(dev);
 	if (err)
 		vb_remove(vdev);
+	else
+		vb_first_set(NULL, dev);
 	return err;
 }
 
@@ -176,7 +216,13 @@ static int __init vb_init(void)
 	err = register_virtio_driver(&vb_driver);
 	if (err)
 		goto out_report;
+	err = vb_fs_init();
+	if (err)
+		goto out_driver;
 	return 0;
+out_driver:
+	unregister_virtio_driver(&vb_driver);
+	rcu_barrier();
 out_report:
 	vb_report_exit();
 out_lsm:
@@ -188,6 +234,7 @@ out_cache:
 
 static void __exit vb_exit(void)
 {
+	vb_fs_exit();
 	unregister_virtio_driver(&vb_driver);
 	rcu_barrier();	/* vb_proc_free_rcu() */
 	vb_report_exit();

@@ -73,6 +73,20 @@ struct vb_tokens {
 	u32 next;
 };
 
+/* A log file: inode->i_private. */
+struct vb_log {
+	struct vb_device *dev;
+	u32 kind;			/* VBINDER_LOG_ */
+	u32 pid;			/* of VBINDER_LOG_PROC */
+};
+
+struct vb_log_file {
+	const char *name;
+	u32 kind;
+};
+
+#define VB_LOG_FILES	5
+
 /* A static device node. */
 struct vb_node {
 	struct miscdevice misc;
@@ -109,6 +123,9 @@ struct vb_device {
 	struct work_struct orphan_work;
 
 	struct dentry *debug;
+	struct mutex debug_lock;	/* guards debug_procs, and who looks something up there */
+	struct dentry *debug_procs;
+	struct vb_log logs[VB_LOG_FILES];
 	struct mutex ping_lock;
 	u32 *ping_ns;
 	u32 ping_count;
@@ -123,6 +140,7 @@ struct vb_device {
 
 struct vb_context;
 struct vb_msg;
+struct vb_proc;
 
 struct vb_device *vb_device_new(struct virtio_device *vdev);
 int vb_device_start(struct vb_device *dev);
@@ -136,6 +154,13 @@ void vb_nodes_unregister(struct vb_device *dev);
 
 void vb_debug_add(struct vb_device *dev);
 void vb_debug_remove(struct vb_device *dev);
+void vb_debug_proc_add(struct vb_proc *proc);
+void vb_debug_proc_remove(struct vb_proc *proc);
+
+/* ---- main.c: names and devices ---- */
+
+int vb_device_names(int (*f)(void *arg, const char *name), void *arg);
+struct vb_device *vb_device_get_first(void);
 
 /* ---- context.c: what a device node stands for ---- */
 
@@ -149,6 +174,23 @@ struct vb_context {
 
 struct vb_context *vb_context_new(struct vb_device *dev, const char *name);
 void vb_context_put(struct vb_context *ctx);
+
+/* ---- logs.c: the log files ---- */
+
+extern const struct vb_log_file vb_log_files[VB_LOG_FILES];
+extern const struct file_operations vb_log_fops;
+
+/* ---- binderfs*.c: mounts ---- */
+
+struct vb_fs;
+
+int vb_fs_init(void);
+void vb_fs_exit(void);
+/* The mount that inode is in, NULL if it is in another file system. */
+struct vb_fs *vb_fs_of_inode(const struct inode *inode);
+struct vb_context *vb_fs_context(const struct inode *inode);
+void vb_fs_proc_add(struct vb_fs *fs, struct vb_proc *proc);
+void vb_fs_proc_remove(struct vb_proc *proc);
 
 /* ---- request.c: an operation ---- */
 
@@ -260,6 +302,10 @@ struct vb_proc {
 	atomic_t unmapped;
 	struct vb_msg *unmap_msg;	/* allocated at open, so that close cannot fail */
 	struct vb_msg *release_msg;
+
+	struct vb_log log;		/* of debugfs's binder/proc/PID */
+	bool debug_log;			/* which is ours to remove */
+	struct dentry *fs_log;		/* binder_logs/proc/PID of this open, or NULL */
 };
 
 struct vb_proc *vb_proc_open(struct vb_context *context, struct file *file);

@@ -51,6 +51,7 @@ struct vbinder_config {
 #define VBINDER_OP_FETCH_FIX		6	/* body vbinder_fetch; more of the fix-up table */
 #define VBINDER_OP_LABEL		7	/* body label bytes; the opener's security label from now on */
 #define VBINDER_OP_CONTEXT		8	/* body vbinder_context; resp.val = context id */
+#define VBINDER_OP_LOG			9	/* body vbinder_log; resp.val = snapshot id; its text comes in the BR area */
 /* Control queue (which also takes VBINDER_OP_IOCTL for BINDER_THREAD_EXIT). */
 #define VBINDER_OP_CANCEL		16	/* no body; cancels request req.seq of thread req.tid */
 #define VBINDER_OP_RELEASE		17	/* no body; last close of the file; the window range may be reused */
@@ -59,6 +60,7 @@ struct vbinder_config {
 #define VBINDER_OP_DELIVERY_FAILED	20	/* body vbinder_undo; undo one delivery */
 #define VBINDER_OP_PING			21	/* no body; answered at once; any queue */
 #define VBINDER_OP_CONTEXT_END		22	/* body vbinder_context_end; the context goes with its last process */
+#define VBINDER_OP_LOG_CLOSE		23	/* body vbinder_log_close; the snapshot is not needed any more */
 
 struct vbinder_req {
 	__le32 op;
@@ -169,6 +171,27 @@ struct vbinder_ioctl {
 struct vbinder_fetch {
 	__le32 fix_cap;
 	__le32 reserved;
+};
+
+/* kind of vbinder_log: the files of binder_logs */
+#define VBINDER_LOG_STATE		1
+#define VBINDER_LOG_STATS		2
+#define VBINDER_LOG_TRANSACTIONS	3
+#define VBINDER_LOG_TRANSACTION_LOG	4
+#define VBINDER_LOG_FAILED_LOG		5
+#define VBINDER_LOG_PROC		6	/* proc/PID */
+
+struct vbinder_log {
+	__le64 snapshot;	/* 0: take one, of kind */
+	__le64 pos;		/* of the text; the answer is empty behind its end */
+	__le32 kind;
+	__le32 pid;		/* VBINDER_LOG_PROC: thread group, initial pid namespace */
+	__le32 room;		/* BR area, bytes */
+	__le32 reserved;
+};
+
+struct vbinder_log_close {
+	__le64 snapshot;
 };
 
 /* why of vbinder_undo */

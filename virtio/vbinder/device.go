@@ -96,6 +96,7 @@ type Device struct {
 	stats counters
 
 	moreCount atomic.Int32 // entries of more
+	snapshots snapshots
 	mu        lockrank.Mutex
 	more      map[thread][]driver.Fix // rests of fix-up tables, for FETCH_FIX; guarded by mu
 }
@@ -142,6 +143,7 @@ func New(cfg Config) (*Device, error) {
 		}.Bytes(),
 	}
 	d.mu.Init(lockrank.Device, "vbinder.Device.mu")
+	d.snapshots.init()
 	d.vm = cfg.Core.NewVM(cfg.Name, d)
 	return d, nil
 }
@@ -228,6 +230,7 @@ func (d *Device) Reset() {
 	d.act.Store(nil)
 	var x driver.Exec
 	d.vm.Reset(&x)
+	d.snapshots.reset()
 	d.mu.Lock()
 	clear(d.more)
 	d.moreCount.Store(0)

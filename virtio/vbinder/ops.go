@@ -38,6 +38,7 @@ var ops = [...]op{
 	wire.OpFetchFix:       {(*runner).fetchFix, onRequest},
 	wire.OpLabel:          {(*runner).label, onRequest},
 	wire.OpContext:        {(*runner).context, onRequest},
+	wire.OpLog:            {(*runner).readLog, onRequest},
 	wire.OpCancel:         {(*runner).cancel, onControl},
 	wire.OpRelease:        {(*runner).release, onControl},
 	wire.OpFlush:          {(*runner).flush, onControl},
@@ -45,6 +46,7 @@ var ops = [...]op{
 	wire.OpDeliveryFailed: {(*runner).deliveryFailed, onControl},
 	wire.OpPing:           {(*runner).ping, onRequest | onControl},
 	wire.OpContextEnd:     {(*runner).contextEnd, onControl},
+	wire.OpLogClose:       {(*runner).closeLog, onControl},
 }
 
 // serve runs one request that was just taken off the ring.

@@ -166,6 +166,39 @@ type Undo struct {
 	Err      unix.Errno
 }
 
+// Log is the body of LOG.
+type Log struct {
+	Snapshot uint64 // 0: take one
+	Pos      uint64
+	Kind     driver.DumpKind
+	PID      uint32
+	Room     uint32
+}
+
+// ParseLog reads the control part of LOG.
+func ParseLog(ctl []byte) (Log, error) {
+	b, err := body(ctl, SizeofLog, "vbinder_log")
+	if err != nil {
+		return Log{}, err
+	}
+	return Log{
+		Snapshot: le.Uint64(b[OffLogSnapshot:]),
+		Pos:      le.Uint64(b[OffLogPos:]),
+		Kind:     driver.DumpKind(le.Uint32(b[OffLogKind:])),
+		PID:      le.Uint32(b[OffLogPid:]),
+		Room:     le.Uint32(b[OffLogRoom:]),
+	}, nil
+}
+
+// ParseLogClose reads the control part of LOG_CLOSE.
+func ParseLogClose(ctl []byte) (snapshot uint64, err error) {
+	b, err := body(ctl, SizeofLogClose, "vbinder_log_close")
+	if err != nil {
+		return 0, err
+	}
+	return le.Uint64(b[OffLogCloseSnapshot:]), nil
+}
+
 // ParseUndo reads the control part of DELIVERY_FAILED.
 func ParseUndo(ctl []byte) (Undo, error) {
 	b, err := body(ctl, SizeofUndo, "vbinder_undo")

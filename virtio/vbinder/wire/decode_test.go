@@ -244,6 +244,8 @@ func FuzzDecode(f *testing.F) {
 		_, _ = ParseHeader(b)
 		_, _ = ParseContext(b)
 		_, _ = ParseContextEnd(b)
+		_, _ = ParseLog(b)
+		_, _ = ParseLogClose(b)
 		_, _ = ParseOpen(b)
 		_, _, _ = ParseMmap(b)
 		_, _ = ParseIoctl(b, &r, new([LenIoctlArg]byte))

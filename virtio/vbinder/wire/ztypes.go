@@ -5,56 +5,64 @@
 package wire
 
 const (
-	IdDefault        = 63         // VBINDER_ID_DEFAULT
-	Magic            = 0x444e4256 // VBINDER_MAGIC
-	Version          = 2          // VBINDER_VERSION
-	FInline          = 0          // VBINDER_F_INLINE
-	QControl         = 0          // VBINDER_Q_CONTROL
-	QEvent           = 1          // VBINDER_Q_EVENT
-	QRequest         = 2          // VBINDER_Q_REQUEST
-	ShmWindow        = 1          // VBINDER_SHM_WINDOW
-	OpOpen           = 1          // VBINDER_OP_OPEN
-	OpMmap           = 2          // VBINDER_OP_MMAP
-	OpWriteRead      = 3          // VBINDER_OP_WRITE_READ
-	OpIoctl          = 4          // VBINDER_OP_IOCTL
-	OpPoll           = 5          // VBINDER_OP_POLL
-	OpFetchFix       = 6          // VBINDER_OP_FETCH_FIX
-	OpLabel          = 7          // VBINDER_OP_LABEL
-	OpContext        = 8          // VBINDER_OP_CONTEXT
-	OpCancel         = 16         // VBINDER_OP_CANCEL
-	OpRelease        = 17         // VBINDER_OP_RELEASE
-	OpFlush          = 18         // VBINDER_OP_FLUSH
-	OpUnmap          = 19         // VBINDER_OP_UNMAP
-	OpDeliveryFailed = 20         // VBINDER_OP_DELIVERY_FAILED
-	OpPing           = 21         // VBINDER_OP_PING
-	OpContextEnd     = 22         // VBINDER_OP_CONTEXT_END
-	WrNonblock       = 1          // VBINDER_WR_NONBLOCK
-	WrContinued      = 2          // VBINDER_WR_CONTINUED
-	WrFault          = 4          // VBINDER_WR_FAULT
-	WrPartial        = 8          // VBINDER_WR_PARTIAL
-	TxnOffsetsFault  = 1          // VBINDER_TXN_OFFSETS_FAULT
-	TxnJudged        = 2          // VBINDER_TXN_JUDGED
-	UndoFds          = 1          // VBINDER_UNDO_FDS
-	UndoCopy         = 2          // VBINDER_UNDO_COPY
-	RespCancelled    = 1          // VBINDER_RESP_CANCELLED
-	RespGone         = 2          // VBINDER_RESP_GONE
-	RespWaiting      = 4          // VBINDER_RESP_WAITING
-	RespMoreFix      = 8          // VBINDER_RESP_MORE_FIX
-	RespStopped      = 16         // VBINDER_RESP_STOPPED
-	RespRetry        = 32         // VBINDER_RESP_RETRY
-	NoPos            = 0xffffffff // VBINDER_NO_POS
-	NoNice           = 0x7fffffff // VBINDER_NO_NICE
-	FixFd            = 1          // VBINDER_FIX_FD
-	FixFda           = 2          // VBINDER_FIX_FDA
-	FixPut           = 3          // VBINDER_FIX_PUT
-	FixFree          = 4          // VBINDER_FIX_FREE
-	ReportTo         = 1          // VBINDER_REPORT_TO
-	ReportToTid      = 2          // VBINDER_REPORT_TO_TID
-	ReportReply      = 4          // VBINDER_REPORT_REPLY
-	EvPoll           = 1          // VBINDER_EV_POLL
-	EvThread         = 2          // VBINDER_EV_THREAD
-	EvPut            = 3          // VBINDER_EV_PUT
-	EvTokens         = 10         // VBINDER_EV_TOKENS
+	IdDefault         = 63         // VBINDER_ID_DEFAULT
+	Magic             = 0x444e4256 // VBINDER_MAGIC
+	Version           = 2          // VBINDER_VERSION
+	FInline           = 0          // VBINDER_F_INLINE
+	QControl          = 0          // VBINDER_Q_CONTROL
+	QEvent            = 1          // VBINDER_Q_EVENT
+	QRequest          = 2          // VBINDER_Q_REQUEST
+	ShmWindow         = 1          // VBINDER_SHM_WINDOW
+	OpOpen            = 1          // VBINDER_OP_OPEN
+	OpMmap            = 2          // VBINDER_OP_MMAP
+	OpWriteRead       = 3          // VBINDER_OP_WRITE_READ
+	OpIoctl           = 4          // VBINDER_OP_IOCTL
+	OpPoll            = 5          // VBINDER_OP_POLL
+	OpFetchFix        = 6          // VBINDER_OP_FETCH_FIX
+	OpLabel           = 7          // VBINDER_OP_LABEL
+	OpContext         = 8          // VBINDER_OP_CONTEXT
+	OpLog             = 9          // VBINDER_OP_LOG
+	OpCancel          = 16         // VBINDER_OP_CANCEL
+	OpRelease         = 17         // VBINDER_OP_RELEASE
+	OpFlush           = 18         // VBINDER_OP_FLUSH
+	OpUnmap           = 19         // VBINDER_OP_UNMAP
+	OpDeliveryFailed  = 20         // VBINDER_OP_DELIVERY_FAILED
+	OpPing            = 21         // VBINDER_OP_PING
+	OpContextEnd      = 22         // VBINDER_OP_CONTEXT_END
+	OpLogClose        = 23         // VBINDER_OP_LOG_CLOSE
+	WrNonblock        = 1          // VBINDER_WR_NONBLOCK
+	WrContinued       = 2          // VBINDER_WR_CONTINUED
+	WrFault           = 4          // VBINDER_WR_FAULT
+	WrPartial         = 8          // VBINDER_WR_PARTIAL
+	TxnOffsetsFault   = 1          // VBINDER_TXN_OFFSETS_FAULT
+	TxnJudged         = 2          // VBINDER_TXN_JUDGED
+	LogState          = 1          // VBINDER_LOG_STATE
+	LogStats          = 2          // VBINDER_LOG_STATS
+	LogTransactions   = 3          // VBINDER_LOG_TRANSACTIONS
+	LogTransactionLog = 4          // VBINDER_LOG_TRANSACTION_LOG
+	LogFailedLog      = 5          // VBINDER_LOG_FAILED_LOG
+	LogProc           = 6          // VBINDER_LOG_PROC
+	UndoFds           = 1          // VBINDER_UNDO_FDS
+	UndoCopy          = 2          // VBINDER_UNDO_COPY
+	RespCancelled     = 1          // VBINDER_RESP_CANCELLED
+	RespGone          = 2          // VBINDER_RESP_GONE
+	RespWaiting       = 4          // VBINDER_RESP_WAITING
+	RespMoreFix       = 8          // VBINDER_RESP_MORE_FIX
+	RespStopped       = 16         // VBINDER_RESP_STOPPED
+	RespRetry         = 32         // VBINDER_RESP_RETRY
+	NoPos             = 0xffffffff // VBINDER_NO_POS
+	NoNice            = 0x7fffffff // VBINDER_NO_NICE
+	FixFd             = 1          // VBINDER_FIX_FD
+	FixFda            = 2          // VBINDER_FIX_FDA
+	FixPut            = 3          // VBINDER_FIX_PUT
+	FixFree           = 4          // VBINDER_FIX_FREE
+	ReportTo          = 1          // VBINDER_REPORT_TO
+	ReportToTid       = 2          // VBINDER_REPORT_TO_TID
+	ReportReply       = 4          // VBINDER_REPORT_REPLY
+	EvPoll            = 1          // VBINDER_EV_POLL
+	EvThread          = 2          // VBINDER_EV_THREAD
+	EvPut             = 3          // VBINDER_EV_PUT
+	EvTokens          = 10         // VBINDER_EV_TOKENS
 )
 
 // struct vbinder_config
@@ -186,6 +194,23 @@ const (
 	OffFetchFixCap   = 0
 	OffFetchReserved = 4
 	SizeofFetch      = 8
+)
+
+// struct vbinder_log
+const (
+	OffLogSnapshot = 0
+	OffLogPos      = 8
+	OffLogKind     = 16
+	OffLogPid      = 20
+	OffLogRoom     = 24
+	OffLogReserved = 28
+	SizeofLog      = 32
+)
+
+// struct vbinder_log_close
+const (
+	OffLogCloseSnapshot = 0
+	SizeofLogClose      = 8
 )
 
 // struct vbinder_undo
