@@ -214,8 +214,10 @@ func (vm *VM) forget(p *Process) {
 // fire, parked reads complete as gone, nothing stays. The contexts go too.
 func (vm *VM) Reset(x *Exec) {
 	x.lock(vm.core)
-	for p := range vm.opened {
-		p.close(x)
+	for _, s := range vm.procs {
+		if s.proc != nil {
+			s.proc.close(x)
+		}
 	}
 	clear(vm.contexts)
 	x.unlock()

@@ -71,6 +71,7 @@ type guest struct {
 	w    *world
 	id   ProcID
 	pid  uint32
+	tid  uint32
 	seq  uint32
 	base uint64
 }
@@ -85,7 +86,7 @@ func (w *world) open(pid uint32) *guest {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	g := &guest{w: w, id: id, pid: pid, base: uint64(pid) << 32}
+	g := &guest{w: w, id: id, pid: pid, tid: pid, base: uint64(pid) << 32}
 	if _, errno := w.vm.Mmap(w.x, id, g.base, window); errno != 0 {
 		w.t.Fatal(errno)
 	}
@@ -94,7 +95,7 @@ func (w *world) open(pid uint32) *guest {
 }
 
 func (g *guest) ioctl(cmd uint32, arg [24]byte) (unix.Errno, []byte) {
-	r := &Request{Proc: g.id, TID: g.pid, EUID: g.euid()}
+	r := &Request{Proc: g.id, TID: g.tid, EUID: g.euid()}
 	g.w.vm.Ioctl(g.w.x, r, cmd, &arg)
 	return r.Resp.Status, r.Resp.BR
 }
@@ -121,7 +122,7 @@ func (p bytesPayload) ReadAt(b []byte, pos uint64) error {
 // send issues one WRITE_READ with the stream; data belongs to its transaction.
 func (g *guest) send(stream []byte, data []byte, read bool, objs ...Object) *Request {
 	g.seq++
-	r := &Request{Proc: g.id, TID: g.pid, Seq: g.seq, EUID: g.euid(), ReportCap: 1, Stream: stream, Payload: bytesPayload(data), Objects: objs}
+	r := &Request{Proc: g.id, TID: g.tid, Seq: g.seq, EUID: g.euid(), ReportCap: 1, Stream: stream, Payload: bytesPayload(data), Objects: objs}
 	for pos := 0; pos+4 <= len(stream); {
 		code := binary.LittleEndian.Uint32(stream[pos:])
 		if code == uapi.BC_TRANSACTION || code == uapi.BC_REPLY {

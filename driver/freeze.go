@@ -3,6 +3,7 @@
 package driver
 
 import (
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -122,6 +123,7 @@ func (p *Process) tellFreeze(x *Exec, frozen bool) {
 // other, as the driver's loop does.
 type freezeWait struct {
 	r       *Request
+	th      *Thread
 	targets []*Process
 	timeout time.Duration
 	timer   *time.Timer
@@ -129,7 +131,12 @@ type freezeWait struct {
 }
 
 // freeze is BINDER_FREEZE on all of this VM's processes with that pid.
-func (vm *VM) freeze(x *Exec, r *Request, pid, enable, timeoutMS uint32) {
+func (th *Thread) freeze(x *Exec, r *Request, pid, enable, timeoutMS uint32) {
+	if th.freezing != nil {
+		x.finish(r, unix.EBUSY) // one thread makes one call at a time
+		return
+	}
+	vm := th.proc.vm
 	var targets []*Process
 	for i := len(vm.procs) - 1; i >= 0; i-- {
 		if p := vm.procs[i].proc; p != nil && p.pid == pid && !p.closing {
@@ -148,21 +155,26 @@ func (vm *VM) freeze(x *Exec, r *Request, pid, enable, timeoutMS uint32) {
 		x.finish(r, 0)
 		return
 	}
-	w := &freezeWait{r: r, targets: targets, timeout: time.Duration(timeoutMS) * time.Millisecond}
+	w := &freezeWait{r: r, th: th, targets: targets, timeout: time.Duration(timeoutMS) * time.Millisecond}
 	w.begin(x)
 }
 
-// begin freezes the next target, and waits if it has transactions and may.
+// begin freezes the next target, and waits if it has transactions and may: without
+// room to wait the time is up at once.
 func (w *freezeWait) begin(x *Exec) {
 	for len(w.targets) > 0 {
 		p := w.targets[0]
 		p.syncRecv, p.asyncRecv, p.frozen = false, false, true
-		if w.timeout > 0 && p.outstanding > 0 && !p.dead {
-			p.freezers = append(p.freezers, w)
-			w.arm(p.vm)
-			return
+		var errno unix.Errno
+		if w.timeout > 0 && p.outstanding > 0 && !w.r.NoPark {
+			if !w.th.cancels(w.r.Seq) {
+				p.freezers, w.th.freezing = append(p.freezers, w), w
+				w.arm(p.vm)
+				return
+			}
+			errno = unix.EINTR
 		}
-		if !w.settle(x, 0) {
+		if !w.settle(x, errno) {
 			return
 		}
 	}
@@ -176,13 +188,20 @@ func (w *freezeWait) settle(x *Exec, errno unix.Errno) bool {
 	if errno == 0 && p.busy() {
 		errno = unix.EAGAIN
 	}
-	if errno != 0 {
-		p.frozen = false
-		x.finish(w.r, errno)
-		return false
+	if errno == 0 {
+		p.tellFreeze(x, true)
+		return true
 	}
-	p.tellFreeze(x, true)
-	return true
+	p.frozen = false
+	switch errno {
+	case unix.ENODEV:
+		x.gone(w.r)
+		return false
+	case unix.EINTR:
+		w.r.Resp.Flags |= RespCancelled
+	}
+	x.finish(w.r, errno)
+	return false
 }
 
 // busy says that a process has transactions queued, served, or made.
@@ -201,32 +220,32 @@ func (p *Process) busy() bool {
 // arm starts the clock for the target at hand.
 func (w *freezeWait) arm(vm *VM) {
 	w.over = false
-	w.timer = time.AfterFunc(w.timeout, func() {
-		x := &Exec{}
-		x.lock(vm.core)
-		if !w.over {
-			w.targets[0].stopFreezer(w)
-			w.resume(x, 0)
-		}
-		x.unlock()
-	})
+	w.timer = time.AfterFunc(w.timeout, func() { vm.freezeTimeout(&Exec{}, w) })
+}
+
+// freezeTimeout ends a wait whose time is up.
+func (vm *VM) freezeTimeout(x *Exec, w *freezeWait) {
+	x.lock(vm.core)
+	defer x.unlock()
+	if !w.over {
+		w.interrupt(x, 0)
+	}
+}
+
+// interrupt ends the wait for the target at hand before it is drained.
+func (w *freezeWait) interrupt(x *Exec, errno unix.Errno) {
+	p := w.targets[0]
+	i := slices.Index(p.freezers, w)
+	p.freezers = slices.Delete(p.freezers, i, i+1)
+	w.resume(x, errno)
 }
 
 // resume goes on after a wait: drained, timed out, or interrupted.
 func (w *freezeWait) resume(x *Exec, errno unix.Errno) {
-	w.over = true
+	w.over, w.th.freezing = true, nil
 	w.timer.Stop()
 	if w.settle(x, errno) {
 		w.begin(x)
-	}
-}
-
-func (p *Process) stopFreezer(w *freezeWait) {
-	for i, f := range p.freezers {
-		if f == w {
-			p.freezers = append(p.freezers[:i], p.freezers[i+1:]...)
-			return
-		}
 	}
 }
 
@@ -237,22 +256,4 @@ func (p *Process) endFreezeWaits(x *Exec) {
 	for _, w := range ws {
 		w.resume(x, 0)
 	}
-}
-
-// cancelFreezeWait interrupts a BINDER_FREEZE by a thread of p.
-func (p *Process) cancelFreezeWait(x *Exec, tid, seq uint32) bool {
-	for _, s := range p.vm.procs {
-		if s.proc == nil {
-			continue
-		}
-		for _, w := range s.proc.freezers {
-			if w.r.Proc == p.id && w.r.TID == tid && w.r.Seq == seq {
-				s.proc.stopFreezer(w)
-				w.r.Resp.Flags |= RespCancelled
-				w.resume(x, unix.EINTR)
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -21,7 +21,7 @@ func (vm *VM) Ioctl(x *Exec, r *Request, cmd uint32, arg *[24]byte) {
 	// Any ioctl spends the first return of a fresh thread, as in the C driver.
 	defer func() { th.needReturn = false }()
 	if cmd == uapi.BINDER_FREEZE {
-		vm.freeze(x, r, le.Uint32(arg[0:]), le.Uint32(arg[4:]), le.Uint32(arg[8:]))
+		th.freeze(x, r, le.Uint32(arg[0:]), le.Uint32(arg[4:]), le.Uint32(arg[8:]))
 		return
 	}
 	errno := th.ioctl(x, r, cmd, arg)

@@ -62,8 +62,17 @@ func (bd *builder) placeSegments() failure {
 			}
 			pos = max(pos, f.off+f.size)
 		}
+		bd.zero(end, align8(end))
 	}
+	bd.zero(bd.sgPos, bd.sgEnd)
 	return accepted
+}
+
+// zero clears what nobody writes, so that nothing of an earlier buffer shows.
+func (bd *builder) zero(from, to uint64) {
+	if to > from {
+		bd.steps = append(bd.steps, step{stepZero, from, 0, to - from})
+	}
 }
 
 // copyOut carries the steps out. A fault on either side is an error.
@@ -104,7 +113,7 @@ func (bd *builder) copy() error {
 		le.PutUint64(offs[i*8:], bd.r.Objects[bd.g.ObjFirst+i].Offset)
 	}
 	clear(win[bd.tr.DataSize:align8(bd.tr.DataSize)])
-	if bd.secctx != 0 {
+	if bd.label != "" {
 		n := copy(win[bd.secctx:], bd.label)
 		clear(win[bd.secctx+uint64(n) : bd.secctx+align8(uint64(len(bd.label))+1)])
 	}

@@ -123,7 +123,8 @@ func (vm *VM) Flush(x *Exec, id ProcID) {
 	if p == nil {
 		return
 	}
-	for _, th := range p.threads {
+	for _, tid := range sortedKeys(p.threads) {
+		th := p.threads[tid]
 		th.needReturn = true
 		if th.parked || th.absent {
 			x.wake(th)
@@ -168,7 +169,6 @@ func (p *Process) release(x *Exec) {
 	for _, tid := range sortedKeys(p.threads) {
 		p.threads[tid].release(x)
 	}
-	p.endFreezeWaits(x)
 	for _, ptr := range sortedKeys(p.nodes) {
 		n := p.nodes[ptr]
 		n.tmp++
@@ -182,6 +182,7 @@ func (p *Process) release(x *Exec) {
 	p.todo.drain(x)
 	p.delivered.drain(x)
 	p.deliveredFreeze.drain(x)
+	p.endFreezeWaits(x)
 	p.noticeLostOneways(x)
 	p.releaseMemory(x)
 	p.vm.forget(p)
@@ -208,6 +209,14 @@ func (p *Process) wake(x *Exec) {
 		return
 	}
 	p.pollWake(x)
+}
+
+// wakeForTodo passes process work on that the thread did not take which it was left
+// to, or which an event had called for it.
+func (p *Process) wakeForTodo(x *Exec) {
+	if !p.todo.empty() && !p.dead {
+		p.wake(x)
+	}
 }
 
 // pollWake tells the guest that a poller of the process should look again.

@@ -42,7 +42,7 @@ func (th *Thread) awaitWork(x *Exec) {
 	switch {
 	case r.NonBlock:
 		th.endRead(x, unix.EAGAIN)
-	case th.cancelled && int32(r.Seq-th.cancelSeq) <= 0:
+	case th.cancels(r.Seq):
 		r.Resp.Flags |= RespCancelled
 		th.endRead(x, unix.EINTR)
 	case r.NoPark:
@@ -128,9 +128,7 @@ func (th *Thread) endRead(x *Exec, status unix.Errno) {
 		r.Resp.BR = r.Resp.BR[:0]
 	}
 	x.finish(r, status)
-	if !th.proc.todo.empty() {
-		th.proc.wake(x)
-	}
+	th.proc.wakeForTodo(x)
 }
 
 // The one place where BR commands are written.

@@ -113,7 +113,6 @@ func (bd *builder) sendReply() failure {
 
 func (bd *builder) sendOneway() failure {
 	x, th := bd.x, bd.th
-	spam := bd.suspect && th.proc.spamDetection
 	cmd := bd.queue()
 	done := x.core.newComplete(th.proc.vm)
 	switch {
@@ -123,7 +122,7 @@ func (bd *builder) sendOneway() failure {
 	case cmd != 0:
 		done.recycle()
 		return failure{cmd, 0}
-	case spam:
+	case bd.suspect:
 		done.cmd = uapi.BR_ONEWAY_SPAM_SUSPECT
 	}
 	th.enqueueOwn(x, &done.work)
@@ -227,16 +226,22 @@ func (bd *builder) fail(f failure) {
 	}
 	bd.report(f.cmd, f.param)
 	ee := extendedError{bd.id, f.cmd, -int32(f.param)}
-	cmd := f.cmd
-	if call := bd.inReplyTo; call != nil {
-		if c := call.from; c != nil && c.ee.command == uapi.BR_OK {
-			c.ee = ee
-		}
-		call.sendFailedReply(x, f.cmd)
-		cmd = uapi.BR_TRANSACTION_COMPLETE
-	} else {
+	call := bd.inReplyTo
+	if call == nil {
 		th.ee = ee
+		th.fail(x, f.cmd)
+		return
 	}
+	if c := call.from; c != nil && c.ee.command == uapi.BR_OK {
+		c.ee = ee
+	}
+	th.fail(x, uapi.BR_TRANSACTION_COMPLETE)
+	call.sendFailedReply(x, f.cmd)
+}
+
+// fail queues what the thread reads instead of a completion. It runs no command
+// before it has.
+func (th *Thread) fail(x *Exec, cmd uint32) {
 	th.returnError.cmd = cmd
 	th.enqueueOwn(x, &th.returnError.work)
 }

@@ -47,7 +47,9 @@ type Thread struct {
 	waitPrev, waitNext *Thread
 	inWaiting          bool
 
-	cancelSeq uint32 // requests up to it never park
+	freezing *freezeWait // its BINDER_FREEZE that waits
+
+	cancelSeq uint32 // if cancelled: requests up to it never park
 	cancelled bool
 
 	last delivery // what its last read took, for Undo
@@ -196,6 +198,10 @@ func (th *Thread) release(x *Exec) {
 		th.reading = nil
 		x.gone(r)
 	}
+	if w := th.freezing; w != nil {
+		w.interrupt(x, unix.ENODEV)
+	}
+	th.proc.wakeForTodo(x)
 	if th.looper&looperPoll != 0 {
 		x.event(th.proc.vm, Event{Kind: EventPoll, Proc: th.proc.id})
 	}
@@ -227,26 +233,32 @@ func (vm *VM) Cancel(x *Exec, id ProcID, tid, seq uint32) {
 	if p == nil {
 		return
 	}
-	if p.cancelFreezeWait(x, tid, seq) {
+	th, errno := p.thread(tid)
+	if errno != 0 {
 		return
 	}
-	th := p.threads[tid]
-	if th == nil {
-		return
-	}
-	if th.parked && th.reading.Seq == seq {
+	switch {
+	case th.parked && th.reading.Seq == seq:
 		th.parked = false
 		th.leaveWaiting()
 		th.reading.Resp.Flags |= RespCancelled
 		th.endRead(x, unix.EINTR)
-		return
-	}
-	if th.absent {
+	case th.freezing != nil && th.freezing.r.Seq == seq:
+		th.freezing.interrupt(x, unix.EINTR)
+	case th.absent:
 		th.absent = false
 		th.leaveWaiting()
-		return
-	}
-	if !th.cancelled || int32(seq-th.cancelSeq) > 0 {
+	default:
 		th.cancelSeq, th.cancelled = seq, true
+		p.wakeForTodo(x)
 	}
+}
+
+// cancels says whether request seq was cancelled before it came. A later one ends
+// the matter: sequence numbers come round again.
+func (th *Thread) cancels(seq uint32) bool {
+	if th.cancelled && int32(seq-th.cancelSeq) > 0 {
+		th.cancelled = false
+	}
+	return th.cancelled
 }

@@ -55,7 +55,11 @@ type complete struct {
 }
 
 func (c *complete) deliver(x *Exec, th *Thread, r *Request) bool {
-	th.put32(r, c.cmd)
+	cmd := c.cmd
+	if cmd == uapi.BR_ONEWAY_SPAM_SUSPECT && !th.proc.spamDetection {
+		cmd = uapi.BR_TRANSACTION_COMPLETE
+	}
+	th.put32(r, cmd)
 	c.recycle()
 	return false
 }
@@ -122,7 +126,7 @@ func (t *Transaction) recycle() {
 // waiting for that.
 func (p *Process) doneTransaction(x *Exec) {
 	p.outstanding--
-	if p.outstanding == 0 {
+	if p.outstanding == 0 && !p.dead {
 		p.endFreezeWaits(x)
 	}
 }
@@ -183,10 +187,16 @@ func (t *Transaction) abandon(x *Exec, cmd uint32) {
 	t.free(x)
 }
 
-// cancel is abandon for a target that died.
+// cancel is the end of a transaction whose reader died. If its process lives on, the
+// buffer goes too: nobody else could free it (the C driver keeps it, and with it the
+// references in it and its node's later oneways, until the process ends).
 func (t *Transaction) cancel(x *Exec) {
+	b := t.buffer
 	t.lost(x)
 	t.abandon(x, uapi.BR_DEAD_REPLY)
+	if !b.proc.dead {
+		b.release(x)
+	}
 }
 
 // deliver writes BR_TRANSACTION, BR_TRANSACTION_SEC_CTX or BR_REPLY and hands the

@@ -15,8 +15,8 @@ import (
 // layout is where things stand in the new buffer, and the state of the walk over
 // its objects. Offsets are bytes from the buffer's start.
 type layout struct {
-	secctx   uint64 // where the security context stands; 0: none
-	label    string
+	label    string // security context to go along; "" for none
+	secctx   uint64 // where it stands
 	sgPos    uint64 // next free byte of the scatter-gather space
 	sgEnd    uint64
 	userPos  uint64 // data up to here is accounted for
@@ -295,6 +295,9 @@ func (bd *builder) fdArray(i int, objs []Object, raw uapi.Object) failure {
 		bd.addFixup(fixup{off: at, size: size})
 		fds := bd.fdsOf(&objs[i])
 		for k := uint64(0); k < count; k++ {
+			if k >= uint64(len(fds)) {
+				return refuse(unix.EINVAL) // not readable; the driver says EINVAL here, not EFAULT
+			}
 			if f := bd.file(fds, int(k), at+k*4, FixFDA); f != accepted {
 				return f
 			}

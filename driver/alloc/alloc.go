@@ -21,7 +21,7 @@ var ErrNoSpace = errors.New("no space left in the buffer window")
 // Range names an allocated range by a small number that stays fixed until Free.
 type Range int32
 
-const none Range = -1
+const none Range = 0 // nodes[0] is never used
 
 // node is one range of the window, allocated or free, and at the same time a
 // node of the treap it is in.
@@ -34,7 +34,8 @@ type node struct {
 	async       bool
 }
 
-// Allocator divides one window. It is not safe for concurrent use.
+// Allocator divides one window. The zero value is one of no bytes. It is not safe
+// for concurrent use.
 type Allocator struct {
 	size      uint64
 	free      uint64
@@ -49,8 +50,8 @@ type Allocator struct {
 
 // Reset makes a an allocator of size bytes, all free. size is a multiple of Align.
 func (a *Allocator) Reset(size uint64) {
-	*a = Allocator{size: size, free: size, asyncFree: size / 2, nodes: a.nodes[:0], spare: a.spare[:0],
-		freeRoot: none, usedRoot: none, seed: 0x9e3779b9}
+	*a = Allocator{size: size, free: size, asyncFree: size / 2, nodes: append(a.nodes[:0], node{}), spare: a.spare[:0],
+		seed: 0x9e3779b9}
 	if size > 0 {
 		r := a.newNode(node{off: 0, size: size, prev: none, next: none, free: true})
 		a.freeRoot = a.insert(a.freeRoot, r, a.bySize)
