@@ -89,7 +89,7 @@ func lookup(code uint32) *command {
 // Env.Complete, at once or when its read ends.
 func (vm *VM) WriteRead(x *Exec, r *Request) {
 	r.reset(vm)
-	x.lock(vm.core)
+	x.lock(vm)
 	defer x.unlock()
 	defer r.returnFiles()
 	th := vm.caller(x, r)

@@ -124,6 +124,7 @@ type VM struct {
 	log         logRing
 	failedLog   logRing
 	dead        bool
+	lost        bool // see contain.go
 }
 
 type procSlot struct {
@@ -158,7 +159,7 @@ type OpenArgs struct {
 // Open makes a process: one for each open of the device.
 func (vm *VM) Open(x *Exec, o OpenArgs) (ProcID, error) {
 	o.Label = vm.label(o.Label)
-	x.lock(vm.core)
+	x.lock(vm)
 	defer x.unlock()
 	if vm.dead {
 		return 0, ErrGone
@@ -190,7 +191,7 @@ func (vm *VM) Open(x *Exec, o OpenArgs) (ProcID, error) {
 // proc finds a live process. Caller holds Core.mu.
 func (vm *VM) proc(id ProcID) *Process {
 	slot := uint32(id)
-	if int(slot) >= len(vm.procs) || vm.procs[slot].gen != uint32(id>>32) {
+	if vm.lost || int(slot) >= len(vm.procs) || vm.procs[slot].gen != uint32(id>>32) {
 		return nil
 	}
 	if p := vm.procs[slot].proc; p != nil && !p.closing {
@@ -213,20 +214,23 @@ func (vm *VM) forget(p *Process) {
 // Reset releases every process as if each had closed its file: death notices
 // fire, parked reads complete as gone, nothing stays. The contexts go too.
 func (vm *VM) Reset(x *Exec) {
-	x.lock(vm.core)
+	x.lock(vm)
+	defer x.unlock()
+	if vm.lost {
+		return
+	}
 	for _, s := range vm.procs {
 		if s.proc != nil {
 			s.proc.close(x)
 		}
 	}
 	clear(vm.contexts)
-	x.unlock()
 }
 
 // Close is Reset for good: later opens fail.
 func (vm *VM) Close(x *Exec) {
-	x.lock(vm.core)
+	vm.core.mu.Lock()
 	vm.dead = true
-	x.unlock()
+	vm.core.mu.Unlock()
 	vm.Reset(x)
 }

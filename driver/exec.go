@@ -16,6 +16,8 @@ type Exec struct {
 	Tag any
 
 	core *Core
+	vm   *VM  // whose call it is
+	held bool // Core.mu
 
 	ready    []*Thread // claimed: their parked reads run before unlock
 	done     []*Request
@@ -66,16 +68,37 @@ type Event struct {
 	Token uint32
 }
 
-func (x *Exec) lock(c *Core) {
-	x.core = c
-	c.mu.Lock()
+func (x *Exec) lock(vm *VM) {
+	x.core, x.vm = vm.core, vm
+	x.relock()
 }
 
-// unlock runs the reads that became ready, releases Core.mu and carries out what
-// was decided under it.
-func (x *Exec) unlock() {
-	x.runReady()
+// relock and drop are for the one place where a call lets go of the lock half-way.
+func (x *Exec) relock() {
+	x.core.mu.Lock()
+	x.held = true
+}
+
+func (x *Exec) drop() {
+	x.held = false
 	x.core.mu.Unlock()
+}
+
+// unlock ends a locked section, and has to be deferred. It runs the reads that became
+// ready, releases Core.mu and carries out what was decided under it. If the section
+// panicked, that is contained.
+func (x *Exec) unlock() {
+	if v := recover(); v != nil {
+		x.contain(v)
+		return
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			x.contain(v)
+		}
+	}()
+	x.runReady()
+	x.drop()
 	x.flush()
 }
 

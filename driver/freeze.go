@@ -225,9 +225,9 @@ func (w *freezeWait) arm(vm *VM) {
 
 // freezeTimeout ends a wait whose time is up.
 func (vm *VM) freezeTimeout(x *Exec, w *freezeWait) {
-	x.lock(vm.core)
+	x.lock(vm)
 	defer x.unlock()
-	if !w.over {
+	if !w.over && !vm.lost {
 		w.interrupt(x, 0)
 	}
 }

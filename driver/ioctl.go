@@ -12,7 +12,7 @@ import (
 // and comes back in r.Resp.BR. BINDER_FREEZE may complete later.
 func (vm *VM) Ioctl(x *Exec, r *Request, cmd uint32, arg *[24]byte) {
 	r.reset(vm)
-	x.lock(vm.core)
+	x.lock(vm)
 	defer x.unlock()
 	th := vm.caller(x, r)
 	if th == nil {

@@ -44,7 +44,7 @@ func (th *Thread) awaiting() *Process {
 
 // Relabel replaces the security label that a process's transactions carry.
 func (vm *VM) Relabel(x *Exec, id ProcID, label string) {
-	x.lock(vm.core)
+	x.lock(vm)
 	defer x.unlock()
 	if p := vm.proc(id); p != nil {
 		p.label = vm.label(label)

@@ -87,7 +87,7 @@ func (vm *VM) Mmap(x *Exec, id ProcID, addr, length uint64) (uint64, unix.Errno)
 		vm.core.log.Warn("no buffer window for a process", "vm", vm.name, "err", err)
 		return 0, unix.ENOMEM
 	}
-	x.lock(vm.core)
+	x.lock(vm)
 	defer x.unlock()
 	p := vm.proc(id)
 	var errno unix.Errno
@@ -108,7 +108,7 @@ func (vm *VM) Mmap(x *Exec, id ProcID, addr, length uint64) (uint64, unix.Errno)
 
 // Unmap notes that the process's mapping is gone: calls to it fail from now on.
 func (vm *VM) Unmap(x *Exec, id ProcID) {
-	x.lock(vm.core)
+	x.lock(vm)
 	defer x.unlock()
 	if p := vm.proc(id); p != nil {
 		p.mem.mapped = false
@@ -117,7 +117,7 @@ func (vm *VM) Unmap(x *Exec, id ProcID) {
 
 // Flush is a close of some descriptor of the file: parked reads return.
 func (vm *VM) Flush(x *Exec, id ProcID) {
-	x.lock(vm.core)
+	x.lock(vm)
 	defer x.unlock()
 	p := vm.proc(id)
 	if p == nil {
@@ -134,7 +134,7 @@ func (vm *VM) Flush(x *Exec, id ProcID) {
 
 // Release is the last close of the file.
 func (vm *VM) Release(x *Exec, id ProcID) {
-	x.lock(vm.core)
+	x.lock(vm)
 	defer x.unlock()
 	if p := vm.proc(id); p != nil {
 		p.close(x)

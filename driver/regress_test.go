@@ -98,7 +98,7 @@ func TestCancelPassesWorkOn(t *testing.T) {
 	w.vm.WriteRead(w.x, away)
 	w.want(away, "")
 	p := w.vm.proc(g.id)
-	w.x.lock(w.vm.core)
+	w.x.lock(w.vm)
 	o := binderObject(0x10)
 	n, _ := p.newNode(o.Raw[:])
 	n.hasWeak = true

@@ -22,9 +22,9 @@ func (bd *builder) run(x *Exec, th *Thread, r *Request, g *Gather, tr uapi.Trans
 		sender, target := th.proc, bd.target
 		sender.pin()
 		target.pin()
-		x.core.mu.Unlock()
+		x.drop()
 		f = bd.copyOut()
-		x.core.mu.Lock()
+		x.relock()
 		if f == accepted {
 			f = bd.send()
 		}

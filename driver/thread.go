@@ -210,7 +210,7 @@ func (th *Thread) release(x *Exec) {
 
 // Poll says whether a read by this thread would return, and arms EventPoll.
 func (vm *VM) Poll(x *Exec, id ProcID, tid uint32) (bool, unix.Errno) {
-	x.lock(vm.core)
+	x.lock(vm)
 	defer x.unlock()
 	p := vm.proc(id)
 	if p == nil {
@@ -227,7 +227,7 @@ func (vm *VM) Poll(x *Exec, id ProcID, tid uint32) (bool, unix.Errno) {
 // Cancel ends request seq of a thread if it is parked, and keeps it from parking
 // if it has not come yet. A completion on its way wins.
 func (vm *VM) Cancel(x *Exec, id ProcID, tid, seq uint32) {
-	x.lock(vm.core)
+	x.lock(vm)
 	defer x.unlock()
 	p := vm.proc(id)
 	if p == nil {

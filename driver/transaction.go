@@ -261,7 +261,7 @@ type delivery struct {
 // caller of a call hears BR_FAILED_REPLY, the buffer is freed. Only the thread's
 // latest can be undone, and only once.
 func (vm *VM) Undo(x *Exec, id ProcID, tid uint32, deliveryID uint64) {
-	x.lock(vm.core)
+	x.lock(vm)
 	defer x.unlock()
 	p := vm.proc(id)
 	if p == nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -33,8 +34,25 @@ func (p *PCI) notifyAccess(b []byte, write bool) {
 	}
 	p.life.RLock()
 	defer p.life.RUnlock()
-	if p.active.Load() && !p.failed.Load() {
+	if p.active.Load() {
+		p.notify(queue)
+	}
+}
+
+// notify runs the device. A panic there is a bug that this guest found: it costs the
+// guest its device and nobody anything else.
+func (p *PCI) notify(queue int) {
+	defer p.contain()
+	if !p.failed.Load() {
 		p.dev.Notify(queue)
+	}
+}
+
+// contain must be deferred directly. It turns a panic into a failed device.
+func (p *PCI) contain() {
+	if v := recover(); v != nil {
+		p.log.Error("bug: the device panicked", "panic", v, "stack", string(debug.Stack()))
+		p.fail(fmt.Errorf("a bug in the device: panic: %v", v))
 	}
 }
 
@@ -124,8 +142,6 @@ func (w *worker) run() {
 			w.pci.fail(fmt.Errorf("%s queue %d: doorbell: %w", w.pci.opts.Name, w.queue, err))
 			return
 		}
-		if !w.pci.failed.Load() {
-			w.pci.dev.Notify(w.queue)
-		}
+		w.pci.notify(w.queue)
 	}
 }

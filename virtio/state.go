@@ -2,7 +2,10 @@
 
 package virtio
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // This file is the device's life, as drawn in the package comment.
 
@@ -86,7 +89,7 @@ func (p *PCI) activateLocked() error {
 	}
 	p.life.Lock()
 	p.queues = queues
-	err = p.dev.Activate(a)
+	err = p.activateDevice(a)
 	p.active.Store(err == nil)
 	p.life.Unlock()
 	if err != nil {
@@ -126,13 +129,31 @@ func (p *PCI) resetLocked() {
 	}
 	p.stopWorkers()
 	p.life.Lock() // waits for inline notifications
-	p.dev.Reset()
+	p.resetRegisters()
+	p.resetDevice()
 	p.queues = nil
 	p.life.Unlock()
-	p.resetRegisters()
 	if wasActive {
 		p.log.Debug("device reset")
 	}
+}
+
+var errPanicked = errors.New("a bug in the device: it panicked")
+
+// activateDevice hands the queues to the device.
+func (p *PCI) activateDevice(a Activation) (err error) {
+	err = errPanicked
+	defer p.contain()
+	return p.dev.Activate(a)
+}
+
+// resetDevice resets the device itself; one that panics then is not used again.
+func (p *PCI) resetDevice() {
+	before := p.common.broken
+	p.common.broken = errPanicked
+	defer p.contain()
+	p.dev.Reset()
+	p.common.broken = before
 }
 
 // Reset does what a guest's write of 0 to the status register does. A machine

@@ -3,6 +3,7 @@
 package vbinder
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -89,9 +90,10 @@ type Device struct {
 	*window // methods of driver.Window
 	cfg     Config
 	log     *slog.Logger
-	vm      *driver.VM
 	config  [wire.SizeofConfig]byte
 
+	vm    atomic.Pointer[driver.VM]
+	lost  atomic.Bool                // vm is, and what was reserved for it
 	act   atomic.Pointer[activation] // nil unless active
 	stats counters
 
@@ -122,6 +124,7 @@ var (
 	_ virtio.Device  = (*Device)(nil)
 	_ driver.Env     = (*Device)(nil)
 	_ driver.Noticer = (*Device)(nil)
+	_ driver.Loser   = (*Device)(nil)
 )
 
 // New makes a device and its VM on cfg.Core. Close releases both.
@@ -144,19 +147,19 @@ func New(cfg Config) (*Device, error) {
 	}
 	d.mu.Init(lockrank.Device, "vbinder.Device.mu")
 	d.snapshots.init()
-	d.vm = cfg.Core.NewVM(cfg.Name, d)
+	d.vm.Store(cfg.Core.NewVM(cfg.Name, d))
 	return d, nil
 }
 
-// VM returns the device's VM.
-func (d *Device) VM() *driver.VM { return d.vm }
+// VM returns the device's VM. It is another after one was lost.
+func (d *Device) VM() *driver.VM { return d.vm.Load() }
 
 // Close releases every process and the window. The transport must be closed, or
 // at least reset, and the guest must not run any more.
 func (d *Device) Close() error {
 	d.Reset()
 	var x driver.Exec
-	d.vm.Close(&x)
+	d.VM().Close(&x)
 	return d.window.close()
 }
 
@@ -228,8 +231,12 @@ func (d *Device) Activate(a virtio.Activation) error {
 // still answers goes nowhere.
 func (d *Device) Reset() {
 	d.act.Store(nil)
+	if d.lost.Swap(false) {
+		d.vm.Store(d.cfg.Core.NewVM(d.cfg.Name, d))
+		d.window.renew()
+	}
 	var x driver.Exec
-	d.vm.Reset(&x)
+	d.VM().Reset(&x)
 	d.snapshots.reset()
 	d.mu.Lock()
 	clear(d.more)
@@ -249,6 +256,17 @@ func (d *Device) Notify(i int) {
 		return
 	}
 	a.queues[i].serve()
+}
+
+// Lost is driver.Loser's: the guest has to reset the device, and then gets a new VM.
+func (d *Device) Lost(err error) {
+	d.lost.Store(true)
+	if bug := (*driver.PanicError)(nil); errors.As(err, &bug) {
+		d.log.Error("bug: the binder core panicked; this VM's binder state is lost", "vm", d.cfg.Name, "panic", bug.Value, "stack", string(bug.Stack))
+	}
+	if a := d.act.Load(); a != nil {
+		a.fail(fmt.Errorf("vbinder: %w", err))
+	}
 }
 
 // Event is driver.Env's: it queues one event for the guest driver.

@@ -85,7 +85,7 @@ func (run *runner) readLog(r *request) (bool, error) {
 	}
 	d := run.queue.dev
 	if q.Snapshot == 0 {
-		text, known := d.vm.Dump(q.Kind, q.PID, maxLogText)
+		text, known := d.VM().Dump(q.Kind, q.PID, maxLogText)
 		if !known {
 			return false, &wire.Error{Errno: unix.EINVAL, Field: "vbinder_log.kind", Value: uint64(q.Kind), Reason: "not a log file"}
 		}

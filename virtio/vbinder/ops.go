@@ -126,7 +126,7 @@ func (run *runner) open(r *request) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	id, err := run.queue.dev.vm.Open(&run.exec, args)
+	id, err := run.queue.dev.VM().Open(&run.exec, args)
 	r.answerNew(uint64(id), err)
 	return false, nil
 }
@@ -136,7 +136,7 @@ func (run *runner) context(r *request) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	id, err := run.queue.dev.vm.NewContext(name)
+	id, err := run.queue.dev.VM().NewContext(name)
 	r.answerNew(uint64(id), err)
 	return false, nil
 }
@@ -146,7 +146,7 @@ func (run *runner) contextEnd(r *request) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	run.queue.dev.vm.EndContext(id)
+	run.queue.dev.VM().EndContext(id)
 	return false, nil
 }
 
@@ -155,7 +155,7 @@ func (run *runner) mmap(r *request) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	off, errno := run.queue.dev.vm.Mmap(&run.exec, r.head.Proc, addr, length)
+	off, errno := run.queue.dev.VM().Mmap(&run.exec, r.head.Proc, addr, length)
 	r.core.Resp.Val = off
 	r.answer(errno)
 	return false, nil
@@ -173,7 +173,7 @@ func (run *runner) writeRead(r *request) (bool, error) {
 	if r.core.NoPark {
 		d.stats.noPark.Add(1)
 	}
-	d.vm.WriteRead(&run.exec, &r.core)
+	d.VM().WriteRead(&run.exec, &r.core)
 	return true, nil
 }
 
@@ -185,7 +185,7 @@ func (run *runner) ioctl(r *request) (bool, error) {
 	if err := r.room(0, 0, wire.LenIoctlArg); err != nil {
 		return false, err
 	}
-	run.queue.dev.vm.Ioctl(&run.exec, &r.core, cmd, &r.arg)
+	run.queue.dev.VM().Ioctl(&run.exec, &r.core, cmd, &r.arg)
 	return true, nil
 }
 
@@ -193,7 +193,7 @@ func (run *runner) poll(r *request) (bool, error) {
 	if err := wire.ParseEmpty(r.ctl); err != nil {
 		return false, err
 	}
-	readable, errno := run.queue.dev.vm.Poll(&run.exec, r.head.Proc, r.head.TID)
+	readable, errno := run.queue.dev.VM().Poll(&run.exec, r.head.Proc, r.head.TID)
 	if readable {
 		r.core.Resp.Val = 1
 	}
@@ -221,7 +221,7 @@ func (run *runner) label(r *request) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	run.queue.dev.vm.Relabel(&run.exec, r.head.Proc, label)
+	run.queue.dev.VM().Relabel(&run.exec, r.head.Proc, label)
 	return false, nil
 }
 
@@ -229,7 +229,7 @@ func (run *runner) cancel(r *request) (bool, error) {
 	if err := wire.ParseEmpty(r.ctl); err != nil {
 		return false, err
 	}
-	run.queue.dev.vm.Cancel(&run.exec, r.head.Proc, r.head.TID, r.head.Seq)
+	run.queue.dev.VM().Cancel(&run.exec, r.head.Proc, r.head.TID, r.head.Seq)
 	return false, nil
 }
 
@@ -237,7 +237,7 @@ func (run *runner) release(r *request) (bool, error) {
 	if err := wire.ParseEmpty(r.ctl); err != nil {
 		return false, err
 	}
-	run.queue.dev.vm.Release(&run.exec, r.head.Proc)
+	run.queue.dev.VM().Release(&run.exec, r.head.Proc)
 	run.queue.dev.dropProcFixes(r.head.Proc)
 	return false, nil
 }
@@ -246,7 +246,7 @@ func (run *runner) flush(r *request) (bool, error) {
 	if err := wire.ParseEmpty(r.ctl); err != nil {
 		return false, err
 	}
-	run.queue.dev.vm.Flush(&run.exec, r.head.Proc)
+	run.queue.dev.VM().Flush(&run.exec, r.head.Proc)
 	return false, nil
 }
 
@@ -254,7 +254,7 @@ func (run *runner) unmap(r *request) (bool, error) {
 	if err := wire.ParseEmpty(r.ctl); err != nil {
 		return false, err
 	}
-	run.queue.dev.vm.Unmap(&run.exec, r.head.Proc)
+	run.queue.dev.VM().Unmap(&run.exec, r.head.Proc)
 	return false, nil
 }
 
@@ -266,7 +266,7 @@ func (run *runner) deliveryFailed(r *request) (bool, error) {
 	d := run.queue.dev
 	d.log.Debug("delivery failed in the guest", "vm", d.cfg.Name, "proc", r.head.Proc, "tid", r.head.TID, "why", u.Why, "error", u.Err)
 	d.dropFixes(r.thread())
-	d.vm.Undo(&run.exec, r.head.Proc, r.head.TID, u.Delivery)
+	d.VM().Undo(&run.exec, r.head.Proc, r.head.TID, u.Delivery)
 	return false, nil
 }
 

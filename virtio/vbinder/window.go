@@ -111,6 +111,15 @@ func (w *window) Release(off, size uint64) {
 	}
 }
 
+// renew takes every range back from a VM that was lost.
+func (w *window) renew() {
+	w.drop(0, uint64(len(w.bytes)))
+	w.rangesMu.Lock()
+	defer w.rangesMu.Unlock()
+	w.ranges.Reset(uint64(len(w.bytes)))
+	w.reserved = 0
+}
+
 func (w *window) holds(off, size uint64) bool {
 	w.rangesMu.Lock()
 	defer w.rangesMu.Unlock()
