@@ -23,6 +23,12 @@ var sections = [][]Scenario{
 	commandScenarios,
 	returnScenarios,
 	transactionScenarios,
+	poolScenarios,
+	referenceScenarios,
+	deathScenarios,
+	freezeScenarios,
+	onewayScenarios,
+	callerScenarios,
 }
 
 // Scenarios lists all of them, in the order of their sections.
