@@ -104,6 +104,9 @@ func (th *thread) showReturns(b []byte) {
 		case uapi.BR_TRANSACTION, uapi.BR_TRANSACTION_SEC_CTX, uapi.BR_REPLY:
 			th.receive(uapi.DecodeTransactionData(b[4:], code == uapi.BR_TRANSACTION_SEC_CTX))
 		}
+		if th.t.seen != nil {
+			th.t.seen(th.task, code, b[4:4+n])
+		}
 		b = b[4+n:]
 	}
 	if len(b) > 0 {

@@ -20,6 +20,7 @@ type T struct {
 	out   strings.Builder
 	procs []*proc
 	names names
+	seen  func(k *task, code uint32, payload []byte) // told of each BR command, if not nil
 }
 
 // broken is what ends a scenario early.
