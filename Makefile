@@ -8,7 +8,7 @@ GUESTS := 6.12 6.1
 export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit e2e aosp-tests check generate build setup images image lab-images module initrd lab-shell oracle oracle-programs clean distclean
+.PHONY: help run test unit e2e aosp-tests check generate build setup images image lab-images module initrd lab-shell oracle oracle-random oracle-programs clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -69,6 +69,11 @@ initrd: module ## what guests boot: build/guest/VERSION/{vmlinuz,initrd.cpio}
 
 oracle: setup images build initrd oracle-programs ## every scenario on our driver and on the kernel's own, compared (ORACLE="--only REGEXP --guests 6.12")
 	build/oracle/oracle run $(ORACLE)
+
+SEEDS := 1000
+SEED := 1
+oracle-random: setup images build initrd oracle-programs ## random programs on both drivers, compared (SEEDS=10000 SEED=1 ORACLE="--guests 6.12")
+	build/oracle/oracle random --seeds $(SEEDS) --seed $(SEED) $(ORACLE)
 
 oracle-programs:
 	@mkdir -p build/oracle

@@ -4,7 +4,6 @@ package oracle
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -15,19 +14,117 @@ import (
 	"syscall"
 	"time"
 
+	"virtbinder/driver/bindertest"
 	"virtbinder/internal/lab"
 )
 
-// RunCmd runs the comparison.
+// common is what both commands have.
+type common struct {
+	Guests []string `default:"6.12,6.1" help:"Kernels of the guests (default ${default})."`
+	Inside bool     `hidden:"" help:"This is the host that runs the guests."`
+}
+
+// RunCmd compares the scenarios.
 type RunCmd struct {
-	Guests  []string `default:"6.12,6.1" help:"Kernels of the guests (default ${default})."`
-	Only    string   `placeholder:"REGEXP" help:"Scenarios to run, all if not given."`
-	Goldens bool     `help:"Keep the stock driver's transcripts in driver/bindertest/testdata."`
-	Inside  bool     `hidden:"" help:"This is the host that runs the guests."`
+	common
+	Only    string `placeholder:"REGEXP" help:"Scenarios to run, all if not given."`
+	Goldens bool   `help:"Keep the stock driver's transcripts in driver/bindertest/testdata."`
+}
+
+// RandomCmd compares random programs.
+type RandomCmd struct {
+	common
+	Seeds uint64 `default:"1000" help:"How many programs (default ${default})."`
+	Seed  uint64 `default:"1" help:"Seed of the first (default ${default})."`
 }
 
 // Run returns an error if there is a difference that nobody meant.
 func (c *RunCmd) Run() error {
+	if c.Goldens && c.Only != "" {
+		return errors.New("--goldens replaces all transcripts: it does not go with --only")
+	}
+	return c.start(c.inside, []string{"run", "--only", c.Only}, c.report)
+}
+
+// inside runs one kernel on this host and leaves its results in files.
+func (c *RunCmd) inside(ctx context.Context, r *inside) error {
+	w := &scenarios{say: r.say, series: r.series, only: c.Only, goldens: map[string]string{}}
+	err := r.run(ctx, w)
+	r.summary(&w.results)
+	return errors.Join(err, writeJSON(filepath.Join(r.dir, resultFile), w.results),
+		bindertest.Record(filepath.Join(r.dir, goldenDir), w.goldens))
+}
+
+// report merges the results of all kernels.
+func (c *RunCmd) report(top string) error {
+	all := Results{Scenarios: []Outcome{}}
+	for _, series := range c.Guests {
+		var one Results
+		if err := readJSON(filepath.Join(outDir(top, series), resultFile), &one); err != nil {
+			return err
+		}
+		all.Scenarios = append(all.Scenarios, one.Scenarios...)
+		if c.Goldens {
+			if err := keepGoldens(top, series); err != nil {
+				return err
+			}
+		}
+	}
+	path := filepath.Join(top, "build", "oracle.json")
+	if err := writeJSON(path, all); err != nil {
+		return err
+	}
+	fmt.Printf("\n%d comparisons: %d equal, %d different, %d n/a; see %s\n", len(all.Scenarios),
+		all.Count(Equal), all.Count(Different), all.Count(NA), path)
+	if failed := all.Failed(); len(failed) > 0 {
+		return fmt.Errorf("%d differences that nobody meant:\n  %s", len(failed), strings.Join(failed, "\n  "))
+	}
+	return nil
+}
+
+// keepGoldens replaces the transcripts in the source tree that are of this kernel.
+func keepGoldens(top, series string) error {
+	to := filepath.Join(top, "driver", "bindertest", "testdata", "stock-"+series)
+	return errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(filepath.Join(outDir(top, series), goldenDir))))
+}
+
+// Run returns an error if the drivers differ.
+func (c *RandomCmd) Run() error {
+	return c.start(c.inside, []string{"random", "--seeds", fmt.Sprint(c.Seeds), "--seed", fmt.Sprint(c.Seed)}, c.report)
+}
+
+func (c *RandomCmd) inside(ctx context.Context, r *inside) error {
+	w := &programs{say: r.say, next: c.Seed, end: c.Seed + c.Seeds, said: time.Now(),
+		results: RandomResults{Kernel: r.series, First: c.Seed, Unstable: []uint64{}, Different: []ProgramLine{}}}
+	err := r.run(ctx, w)
+	w.progress()
+	return errors.Join(err, writeJSON(filepath.Join(r.dir, resultFile), w.results))
+}
+
+func (c *RandomCmd) report(top string) error {
+	var all []RandomResults
+	different := 0
+	for _, series := range c.Guests {
+		var one RandomResults
+		if err := readJSON(filepath.Join(outDir(top, series), resultFile), &one); err != nil {
+			return err
+		}
+		all = append(all, one)
+		different += len(one.Different)
+	}
+	path := filepath.Join(top, "build", "oracle-random.json")
+	if err := writeJSON(path, all); err != nil {
+		return err
+	}
+	if different > 0 {
+		return fmt.Errorf("%d programs differ; see %s", different, path)
+	}
+	return nil
+}
+
+// start has inside run for each kernel, here or in a lab of its own, and then report.
+// args is this program's command line.
+func (c *common) start(inside func(context.Context, *inside) error, args []string, report func(top string) error) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	top, err := lab.FindTop()
@@ -35,69 +132,45 @@ func (c *RunCmd) Run() error {
 		return err
 	}
 	if c.Inside {
-		return c.inside(ctx, top, c.Guests[0])
+		return inside(ctx, newInside(top, c.Guests[0]))
 	}
-	results, err := c.kernels(ctx, top)
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(top, "build", "oracle.json")
-	if err := results.Write(path); err != nil {
-		return err
-	}
-	fmt.Printf("\n%d comparisons: %d equal, %d different, %d n/a; see %s\n", len(results.Scenarios),
-		results.Count("", Equal), results.Count("", Different), results.Count("", NA), path)
-	if failed := results.Failed(); len(failed) > 0 {
-		return fmt.Errorf("%d differences that nobody meant:\n  %s", len(failed), strings.Join(failed, "\n  "))
-	}
-	return nil
-}
-
-// kernels runs each kernel in a lab of its own, at once, and collects the results.
-func (c *RunCmd) kernels(ctx context.Context, top string) (*Results, error) {
 	var wg sync.WaitGroup
-	parts := make([]Results, len(c.Guests))
 	errs := make([]error, len(c.Guests))
 	for i, series := range c.Guests {
-		wg.Go(func() { parts[i], errs[i] = c.kernel(ctx, top, series) })
+		wg.Go(func() {
+			dir := outDir(top, series)
+			err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755))
+			switch {
+			case err != nil:
+			case lab.Usable().Direct:
+				err = inside(ctx, newInside(top, series))
+			default:
+				err = nested(ctx, top, series, args)
+			}
+			if err != nil {
+				errs[i] = fmt.Errorf("guest %s: %w", series, err)
+			}
+		})
 	}
 	wg.Wait()
-	all := &Results{}
-	for _, p := range parts {
-		all.Scenarios = append(all.Scenarios, p.Scenarios...)
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
-	return all, errors.Join(errs...)
+	return report(top)
 }
 
-// kernel runs one kernel, here or in the lab.
-func (c *RunCmd) kernel(ctx context.Context, top, series string) (results Results, err error) {
-	dir := outDir(top, series)
-	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
-		return results, err
+func newInside(top, series string) *inside {
+	return &inside{
+		say: &say{w: os.Stdout, kernel: series, begun: time.Now()},
+		top: top, series: series, dir: outDir(top, series),
 	}
-	if lab.Usable().Direct {
-		err = c.inside(ctx, top, series)
-	} else {
-		err = c.nested(ctx, top, series)
-	}
-	if err != nil {
-		return results, fmt.Errorf("guest %s: %w", series, err)
-	}
-	b, err := os.ReadFile(filepath.Join(dir, resultFile))
-	if err == nil {
-		err = json.Unmarshal(b, &results)
-	}
-	if err == nil && c.Goldens {
-		err = keepGoldens(top, series)
-	}
-	return results, err
 }
 
 func outDir(top, series string) string { return filepath.Join(top, "build", "oracle", series) }
 
 // nested runs this program on the lab's host.
-func (c *RunCmd) nested(ctx context.Context, top, series string) error {
-	args := []string{filepath.Join(top, "build", "oracle", "oracle"), "run", "--inside", "--guests", series, "--only", c.Only}
+func nested(ctx context.Context, top, series string, args []string) error {
+	args = append([]string{filepath.Join(top, "build", "oracle", "oracle")}, append(args, "--inside", "--guests", series)...)
 	l, err := lab.Start(context.WithoutCancel(ctx), lab.Config{Top: top, Args: args, Stdout: os.Stdout, Stderr: os.Stderr})
 	if err != nil {
 		return err
@@ -108,15 +181,4 @@ func (c *RunCmd) nested(ctx context.Context, top, series string) error {
 		err = fmt.Errorf("exit code %d; logs are in %s", code, outDir(top, series))
 	}
 	return err
-}
-
-// inside runs one kernel on this host and leaves its results in a file.
-func (c *RunCmd) inside(ctx context.Context, top, series string) error {
-	r := &inside{
-		say: &say{w: os.Stdout, kernel: series, begun: time.Now()},
-		top: top, series: series, dir: outDir(top, series), only: c.Only, theirs: map[string]Line{},
-	}
-	err := r.run(ctx)
-	r.summary(&r.results)
-	return errors.Join(err, r.results.Write(filepath.Join(r.dir, resultFile)), r.saveGoldens())
 }

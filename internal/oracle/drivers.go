@@ -50,9 +50,9 @@ func loadStock() error {
 }
 
 // newSystem makes the machine with one of its two drivers.
-func newSystem(name, program string) (*puppet.System, error) {
+func newSystem(name, program string, pool *puppet.Pool) (*puppet.System, error) {
 	c := puppet.Config{
-		Name: name, Program: program,
+		Name: name, Program: program, Pool: pool,
 		Device: func(context string) string { return "/dev/" + context },
 		Has: []bindertest.Feature{
 			bindertest.FreezeNotice, bindertest.PendingFrozen, bindertest.Namespaces, bindertest.Signals, bindertest.Files,

@@ -3,6 +3,7 @@
 package oracle
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"runtime/debug"
 
 	"virtbinder/driver/bindertest"
+	"virtbinder/driver/bindertest/puppet"
 )
 
 // GuestCmd is the part that runs in the guest.
@@ -18,27 +20,32 @@ type GuestCmd struct {
 	Program string   `arg:"" help:"The puppet."`
 	Only    string   `help:"Regular expression of scenarios to run."`
 	Skip    []string `help:"Scenarios not to run." sep:","`
+	Seed    uint64   `help:"First seed of random programs."`
+	Seeds   uint64   `help:"How many random programs to run, instead of the scenarios."`
 }
 
-// Run runs the scenarios and says so on standard output.
+// Run runs what it is told to and says so on standard output.
 func (c *GuestCmd) Run() error {
-	// One processor: what else there is of us should not compete with the puppets.
+	// There is one processor: what else there is of us should not compete with the puppets.
 	runtime.GOMAXPROCS(2)
 	debug.SetGCPercent(400)
 	if err := loadStock(); err != nil {
 		return err
 	}
+	g := &guest{program: c.Program, out: json.NewEncoder(os.Stdout), pool: &puppet.Pool{}}
+	if c.Seeds > 0 {
+		return g.random(c.Seed, c.Seeds)
+	}
 	list, err := c.list()
 	if err != nil {
 		return err
 	}
-	out := newLineWriter(os.Stdout)
 	for _, s := range list {
-		if err := c.compare(out, s); err != nil {
+		if err := g.compare(s); err != nil {
 			return err
 		}
 	}
-	return out.write(Line{End: true})
+	return g.out.Encode(Line{End: true})
 }
 
 func (c *GuestCmd) list() ([]bindertest.Scenario, error) {
@@ -59,45 +66,63 @@ func (c *GuestCmd) list() ([]bindertest.Scenario, error) {
 	return list, nil
 }
 
+// guest runs scenarios on both drivers.
+type guest struct {
+	program string
+	out     *json.Encoder
+	pool    *puppet.Pool
+}
+
 // compare runs one scenario on both. The error says that there is no going on.
-func (c *GuestCmd) compare(out *lineWriter, s bindertest.Scenario) error {
-	var systems []bindertest.System
+func (g *guest) compare(s bindertest.Scenario) error {
+	why, err := g.notComparable(s)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		return g.out.Encode(Line{Scenario: s.Name, NA: why})
+	}
 	for _, name := range []string{ours, stock} {
-		sys, err := newSystem(name, c.Program)
+		if err := g.out.Encode(Line{Scenario: s.Name, System: name, Begin: true}); err != nil {
+			return err
+		}
+		transcript, err := g.run(name, s)
+		l := Line{Scenario: s.Name, System: name, Transcript: transcript}
 		if err != nil {
-			return err
-		}
-		systems = append(systems, sys)
-	}
-	if why := notComparable(s, systems); why != "" {
-		for _, sys := range systems {
-			_ = sys.Close()
-		}
-		return out.write(Line{Scenario: s.Name, NA: why})
-	}
-	for _, sys := range systems {
-		if err := out.write(Line{Scenario: s.Name, System: sys.Name(), Begin: true}); err != nil {
-			return err
-		}
-		transcript, err := bindertest.Run(sys, s)
-		broken := sys.Close()
-		l := Line{Scenario: s.Name, System: sys.Name(), Transcript: transcript}
-		if err := errors.Join(err, broken); err != nil {
 			l.Error = err.Error()
 		}
-		if err := out.write(l); err != nil {
+		if err := g.out.Encode(l); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// run runs a scenario on one of the drivers. The error is that of a machine which
+// broke, or of a driver that does not let go of something.
+func (g *guest) run(name string, s bindertest.Scenario) (transcript string, err error) {
+	sys, err := newSystem(name, g.program, g.pool)
+	if err != nil {
+		return "", err
+	}
+	transcript, err = bindertest.Run(sys, s)
+	return transcript, errors.Join(err, sys.Close())
+}
+
 // notComparable says why a scenario has no meaning on one of the systems.
-func notComparable(s bindertest.Scenario, systems []bindertest.System) string {
-	for _, sys := range systems {
-		if f, missing := s.Missing(sys); missing {
-			return fmt.Sprintf("%s on %s has no %s", sys.Name(), sys.Kernel(), f)
+func (g *guest) notComparable(s bindertest.Scenario) (string, error) {
+	for _, name := range []string{ours, stock} {
+		sys, err := newSystem(name, g.program, g.pool)
+		if err != nil {
+			return "", err
+		}
+		f, missing := s.Missing(sys)
+		if err := sys.Close(); err != nil {
+			return "", err
+		}
+		if missing {
+			return fmt.Sprintf("%s on %s has no %s", sys.Name(), sys.Kernel(), f), nil
 		}
 	}
-	return ""
+	return "", nil
 }

@@ -18,14 +18,20 @@ type Line struct {
 	Error      string `json:"error,omitempty"`      // it was cut short: the machine broke, not just behaved
 	NA         string `json:"na,omitempty"`         // why the scenario cannot be compared here
 	End        bool   `json:"end,omitempty"`        // there are no more
+
+	Program *ProgramLine `json:"program,omitempty"` // instead: a random program
 }
 
-// lineWriter prints Lines.
-type lineWriter struct{ enc *json.Encoder }
-
-func newLineWriter(w io.Writer) *lineWriter { return &lineWriter{json.NewEncoder(w)} }
-
-func (w *lineWriter) write(l Line) error { return w.enc.Encode(l) }
+// ProgramLine is a random program that begins, or one that has been run on both.
+type ProgramLine struct {
+	Seed     uint64 `json:"seed"`
+	Result   string `json:"result,omitempty"` // empty: it begins
+	Unstable bool   `json:"unstable,omitempty"`
+	Steps    int    `json:"steps,omitempty"`  // that were needed for a difference
+	Diff     string `json:"diff,omitempty"`   // of what those leave
+	Theirs   string `json:"theirs,omitempty"` // the stock driver's transcript of them
+	Source   string `json:"source,omitempty"` // what they are, roughly
+}
 
 // readLines calls f with each line until the reader ends.
 func readLines(r io.Reader, f func(Line)) error {

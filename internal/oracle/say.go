@@ -62,5 +62,5 @@ func (s *say) indent(text string) {
 func (s *say) summary(r *Results) {
 	s.flush()
 	s.line("%d scenarios in %.0f s: %d equal, %d different (%d unexplained), %d n/a", len(r.Scenarios), time.Since(s.begun).Seconds(),
-		r.Count("", Equal), r.Count("", Different), len(r.Failed()), r.Count("", NA))
+		r.Count(Equal), r.Count(Different), len(r.Failed()), r.Count(NA))
 }

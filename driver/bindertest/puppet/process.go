@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -23,10 +24,12 @@ type process struct {
 	os      *os.Process
 	clerk   socket
 	mailbox []byte // address of it
+	attr    bindertest.Attr
 	tids    map[int]bool
-	threads []*thread
-	leader  socket // until Thread is called first
+	threads []*thread // handed out
+	spare   []*thread // not handed out, the leader first
 	alive   bool
+	spoilt  bool // it cannot be made as new
 }
 
 // sockets are a new process's: our ends and its.
@@ -72,16 +75,17 @@ func (s *sockets) closeTheirs() {
 func (s *System) spawn(a bindertest.Attr) (*process, error) {
 	sk, err := newSockets()
 	defer sk.closeTheirs()
-	p := &process{sys: s, clerk: sk.clerk, leader: sk.leader, mailbox: sk.address, tids: map[int]bool{}, alive: true}
+	p := &process{sys: s, clerk: sk.clerk, mailbox: sk.address, attr: a, tids: map[int]bool{}, alive: true}
 	if err == nil {
 		p.os, err = s.exec(a, sk.theirs)
 	}
 	if err != nil {
-		p.clerk.close()
-		p.leader.close()
+		sk.clerk.close()
+		sk.leader.close()
 		return nil, err
 	}
 	p.pid = p.os.Pid
+	p.spare = []*thread{p.newThread(p.pid, sk.leader)}
 	if err = unix.Setpriority(unix.PRIO_PROCESS, p.pid, a.Nice); err == nil {
 		_, err = p.order('!', -1)
 	}
@@ -126,24 +130,38 @@ func (s *System) exec(a bindertest.Attr, fds []int) (*os.Process, error) {
 
 func (p *process) PID() uint32 { return uint32(p.pid) }
 
-// Thread hands the leader out, then starts threads.
+// Thread hands the leader out, then other threads.
 func (p *process) Thread() (bindertest.Thread, error) {
-	if len(p.threads) == 0 {
-		return p.add(p.pid, p.leader), nil
+	if len(p.spare) == 0 {
+		if err := p.start(); err != nil {
+			return nil, err
+		}
 	}
+	t := p.spare[0]
+	p.spare, p.threads = p.spare[1:], append(p.threads, t)
+	return t, nil
+}
+
+// start makes a spare thread.
+func (p *process) start() error {
 	ours, theirs, err := socketPair()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer unix.Close(theirs)
 	if errno, err := p.order('T', theirs); err != nil || errno != 0 {
-		return nil, fmt.Errorf("puppet: start a thread: %w (error %d)", err, errno)
+		return fmt.Errorf("puppet: start a thread: %w (error %d)", err, errno)
 	}
 	tids, err := p.newThreads()
 	if err != nil || len(tids) != 1 {
-		return nil, fmt.Errorf("puppet: a new thread of process %d: %w (%d found)", p.pid, err, len(tids))
+		return fmt.Errorf("puppet: a new thread of process %d: %w (%d found)", p.pid, err, len(tids))
 	}
-	return p.add(tids[0], ours), nil
+	p.spare = append(p.spare, p.newThread(tids[0], ours))
+	return nil
+}
+
+func (p *process) newThread(tid int, sock socket) *thread {
+	return &thread{p: p, tid: tid, sock: sock, state: procFile{path: fmt.Sprintf("/proc/%d/task/%d/stat", p.pid, tid), fd: -1}}
 }
 
 // newThreads returns the threads that were not there when it was last called, by
@@ -158,13 +176,6 @@ func (p *process) newThreads() (tids []int, err error) {
 		}
 	}
 	return tids, err
-}
-
-func (p *process) add(tid int, sock socket) *thread {
-	t := &thread{p: p, tid: tid, sock: sock}
-	t.state = procFile{path: fmt.Sprintf("/proc/%d/task/%d/stat", p.pid, tid), fd: -1}
-	p.threads = append(p.threads, t)
-	return t
 }
 
 // order has the clerk do something. The first order is that it begins.
@@ -217,8 +228,7 @@ func (p *process) end() error {
 	select {
 	case err := <-dead:
 		p.clerk.close()
-		p.leader.close()
-		for _, t := range p.threads {
+		for _, t := range slices.Concat(p.threads, p.spare) {
 			t.collect()
 			t.end()
 		}

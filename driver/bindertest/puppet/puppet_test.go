@@ -182,6 +182,40 @@ func TestThreads(t *testing.T) {
 	}
 }
 
+// TestPool makes a process as new.
+func TestPool(t *testing.T) {
+	s := newSystem(t)
+	s.pool = &Pool{}
+	p, leader := spawn(t, s)
+	other := newThread(t, p)
+	pipe := do(t, s, leader, bindertest.Call{Op: bindertest.OpPipe})
+	do(t, s, leader, bindertest.Call{Op: bindertest.OpPoke, Addr: bindertest.Arena, Data: []byte("x")})
+	do(t, s, leader, bindertest.Call{Op: bindertest.OpNice, Flags: 1, Index: 7})
+	if r, ok := try(t, s, other, bindertest.Call{Op: bindertest.OpPollWait, FD: int(pipe.Val), Flags: unix.POLLIN}); ok {
+		t.Fatalf("poll: %+v", r)
+	}
+	if !s.pool.put(s.processes[p.PID()]) {
+		t.Fatal("it cannot be kept")
+	}
+	q, leader := spawn(t, s)
+	if q.PID() != p.PID() || newThread(t, q).TID() != other.TID() {
+		t.Errorf("not the process that was kept")
+	}
+	if r := do(t, s, leader, bindertest.Call{Op: bindertest.OpPeek, Addr: bindertest.Arena, Len: 1}); r.Errno != 0 || r.Data[0] != 0 {
+		t.Errorf("memory: %+v", r)
+	}
+	if r := do(t, s, leader, bindertest.Call{Op: bindertest.OpNice}); r.Val != 3 {
+		t.Errorf("nice: %+v", r)
+	}
+	if r := do(t, s, leader, bindertest.Call{Op: bindertest.OpFile}); r.Val != 3 {
+		t.Errorf("descriptor: %+v", r)
+	}
+	do(t, s, leader, bindertest.Call{Op: bindertest.OpRlimit, Cmd: unix.RLIMIT_NICE, Len: 0})
+	if s.pool.put(s.processes[q.PID()]) {
+		t.Error("kept in spite of its limits")
+	}
+}
+
 func TestProcFiles(t *testing.T) {
 	for text, want := range map[string]int{"0.00 0.01 0.05 1/79 1234\n": 1, "0.5 0.5 0.5 12/79 1\n": 12, "": -1, "a b c d": -1} {
 		if got := runnable([]byte(text)); got != want {

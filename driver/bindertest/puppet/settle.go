@@ -74,18 +74,23 @@ func alone(loadavg []byte, err error) (bool, error) {
 const jiffies = 20 * time.Millisecond
 
 // prepare makes a call fit for the puppet, and the machine for the call.
-func (s *System) prepare(c bindertest.Call) (bindertest.Call, error) {
+func (p *process) prepare(c bindertest.Call) (bindertest.Call, error) {
+	s := p.sys
 	switch c.Op {
+	case bindertest.OpSetEUID, bindertest.OpRlimit, bindertest.OpExit, bindertest.OpMprotect:
+		p.spoilt = true
+	case bindertest.OpMunmap:
+		p.spoilt = p.spoilt || c.Addr < bindertest.MapAddr
 	case bindertest.OpOpen:
 		c.Name = s.device(c.Name)
 	case bindertest.OpPipe, bindertest.OpFile:
 		s.files = true
 	case bindertest.OpGive:
-		p := s.processes[c.To]
-		if p == nil || !p.alive {
+		to := s.processes[c.To]
+		if to == nil || !to.alive {
 			return c, fmt.Errorf("puppet: give a descriptor to process %d: %w", c.To, os.ErrProcessDone)
 		}
-		c.Data = p.mailbox
+		c.Data = to.mailbox
 	case bindertest.OpReadFD, bindertest.OpWriteFD, bindertest.OpDescribe, bindertest.OpPoll:
 		if s.files {
 			return c, s.closeFiles()

@@ -20,6 +20,7 @@ type Config struct {
 	Program string                      // the puppet
 	Device  func(context string) string // the device node of a context
 	Has     []bindertest.Feature
+	Pool    *Pool        // processes of earlier Systems to use again; nil: none
 	Left    func() error // says what the driver still holds when no process is left; nil: nothing to look at
 }
 
@@ -30,6 +31,7 @@ type System struct {
 	device        func(string) string
 	has           []bindertest.Feature
 	left          func() error
+	pool          *Pool
 
 	null      *os.File
 	load      procFile
@@ -52,7 +54,7 @@ func New(c Config) (*System, error) {
 		return nil, err
 	}
 	return &System{
-		name: c.Name, program: c.Program, kernel: release, device: c.Device, has: c.Has, left: c.Left,
+		name: c.Name, program: c.Program, kernel: release, device: c.Device, has: c.Has, left: c.Left, pool: c.Pool,
 		null: null, load: procFile{path: "/proc/loadavg", fd: -1}, alone: alone, processes: map[uint32]*process{},
 	}, nil
 }
@@ -77,7 +79,10 @@ func (s *System) Reports() []bindertest.Report  { return nil }
 
 // Spawn starts a process.
 func (s *System) Spawn(a bindertest.Attr) (bindertest.Process, error) {
-	p, err := s.spawn(a)
+	p, err := s.pool.take(s, a)
+	if p == nil && err == nil {
+		p, err = s.spawn(a)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("puppet: spawn: %w", err)
 	}
@@ -85,11 +90,14 @@ func (s *System) Spawn(a bindertest.Attr) (bindertest.Process, error) {
 	return p, nil
 }
 
-// Close kills the processes and looks at what the driver still has.
+// Close ends the processes, or keeps them for the next System, and looks at what the
+// driver still has.
 func (s *System) Close() error {
 	var errs []error
 	for _, p := range s.processes {
-		errs = append(errs, p.end())
+		if !s.pool.put(p) {
+			errs = append(errs, p.end())
+		}
 	}
 	clear(s.processes)
 	errs = append(errs, s.Settle())

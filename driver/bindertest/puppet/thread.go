@@ -34,7 +34,7 @@ func (t *thread) Start(c bindertest.Call) error {
 	if t.gone {
 		return fmt.Errorf("puppet: thread %d has ended", t.tid)
 	}
-	c, err := t.p.sys.prepare(c)
+	c, err := t.p.prepare(c)
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@
 #define ARENA_SIZE	(16ull << 20)
 #define MAP_ADDR	0x300000000ull
 #define MAP_STRIDE	(16ull << 20)
+#define MAP_COUNT	64
 
 #define OWN_FDS		900	/* our own descriptors are from here on, a scenario's below */
 #define STAGE_SIZE	(32ull << 20)
@@ -495,7 +496,26 @@ static int start(void *(*run)(void *), int sock)
 	return err;
 }
 
-/* Takes orders, each a byte: T, start a thread on the socket that comes with it; F, fetch from the mailbox. */
+/* As it was at the start, for the next scenario: what it opened, mapped and wrote is gone. */
+static int64_t reset(void)
+{
+	if (close_range(3, OWN_FDS - 1, 0) || munmap((void *)(uintptr_t)MAP_ADDR, MAP_COUNT * MAP_STRIDE) ||
+	    madvise((void *)(uintptr_t)ARENA, ARENA_SIZE, MADV_DONTNEED))
+		return errno;
+	return 0;
+}
+
+static int64_t fetch(void)
+{
+	char unused;
+
+	return take(mailbox, &unused);
+}
+
+/*
+ * Takes orders, each a byte: T, start a thread on the socket that comes with it; F, fetch
+ * a descriptor from the mailbox; R, reset.
+ */
 static __attribute__((noreturn)) void *clerk(void *arg)
 {
 	int64_t hello = 0;
@@ -503,9 +523,9 @@ static __attribute__((noreturn)) void *clerk(void *arg)
 
 	put(sock, &hello, sizeof(hello));
 	for (;;) {
-		char order, unused;
+		char order;
 		int fd = take(sock, &order);
-		int64_t answer = order == 'T' ? start(perform, move_up(fd)) : take(mailbox, &unused);
+		int64_t answer = order == 'T' ? start(perform, move_up(fd)) : order == 'F' ? fetch() : reset();
 
 		put(sock, &answer, sizeof(answer));
 	}
