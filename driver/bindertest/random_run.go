@@ -74,8 +74,10 @@ func (r *runner) start() {
 	r.spawn("a", 3)
 	m := r.procs[0].threads[0]
 	if r.chance(30) {
-		flags := uint32(r.rng.IntN(3)) * uapi.FLAT_BINDER_FLAG_TXN_SECURITY_CTX / 2 &^ 0xfff
-		flags |= uapi.FLAT_BINDER_FLAG_ACCEPTS_FDS
+		flags := uint32(uapi.FLAT_BINDER_FLAG_ACCEPTS_FDS)
+		if r.t.sys.Has(SecurityContext) && r.chance(50) {
+			flags |= uapi.FLAT_BINDER_FLAG_TXN_SECURITY_CTX
+		}
 		r.say("a.manageExt(binder(0, 0, %#x))", flags)
 		m.manageExt(binder(0, 0, flags))
 	} else {
@@ -132,7 +134,7 @@ func (r *runner) spawn(name string, threads int) {
 	a := &actor{size: size}
 	opts := []option{mapped(size)}
 	text := fmt.Sprintf("mapped(%d)", size)
-	if r.chance(20) {
+	if len(r.procs) > 0 && r.chance(20) { // the manager's uid stays for the life of the context
 		opts, text = append(opts, uid(1000)), text+", uid(1000)"
 	}
 	if r.chance(20) {

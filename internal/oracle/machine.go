@@ -16,8 +16,10 @@ import (
 )
 
 // guestCmdline keeps the boot short. Grace periods are expedited so that a release
-// does not wait for one longer than it takes to look.
-const guestCmdline = "console=ttyS0 panic=-1 quiet mitigations=off cryptomgr.notests random.trust_cpu=on rcupdate.rcu_expedited=1"
+// does not wait for one longer than it takes to look. SELinux, without a policy, gives
+// every process the same label, and the stock driver one to pass on.
+const guestCmdline = "console=ttyS0 panic=-1 quiet mitigations=off cryptomgr.notests random.trust_cpu=on rcupdate.rcu_expedited=1 " +
+	"security=selinux selinux=1"
 
 // bootTime bounds a boot. The nested lab on a loaded machine is slow.
 const bootTime = 4 * time.Minute
