@@ -15,7 +15,7 @@ import (
 
 // programs is how many random programs a test run takes. `make oracle-random` runs
 // more, on real kernels.
-const programs = 400
+const programs = 150
 
 // outcome runs a program on a new System; what is left over belongs to it.
 func outcome(p bindertest.Program, make func() (*fake.Kernel, error)) string {
