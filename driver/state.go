@@ -17,11 +17,11 @@ const maxListed = 1024
 type ProcessState struct {
 	PID             uint32        `json:"pid"`
 	Context         string        `json:"context"`
-	Threads         []ThreadState `json:"threads"`
-	Nodes           []NodeState   `json:"nodes"`
-	Refs            []RefState    `json:"refs"`
-	Buffers         []BufferState `json:"buffers"`
-	Todo            []WorkState   `json:"todo"`
+	Threads         []ThreadState `json:"threads,omitempty"`
+	Nodes           []NodeState   `json:"nodes,omitempty"`
+	Refs            []RefState    `json:"refs,omitempty"`
+	Buffers         []BufferState `json:"buffers,omitempty"`
+	Todo            []WorkState   `json:"todo,omitempty"`
 	DeliveredDeath  bool          `json:"delivered_death"`  // a death notice was read and not acknowledged
 	DeliveredFreeze bool          `json:"delivered_freeze"` // the same for a freeze notice
 	Cut             bool          `json:"cut"`              // there was more than is shown
@@ -32,8 +32,8 @@ type ThreadState struct {
 	TID        uint32             `json:"tid"`
 	Looper     uint32             `json:"looper"` // the kernel's BINDER_LOOPER_STATE_ bits
 	NeedReturn bool               `json:"need_return"`
-	Stack      []TransactionState `json:"stack"`
-	Todo       []WorkState        `json:"todo"`
+	Stack      []TransactionState `json:"stack,omitempty"`
+	Todo       []WorkState        `json:"todo,omitempty"`
 }
 
 // TransactionState is a transaction as seen from one of its ends.
@@ -64,8 +64,8 @@ type WorkState struct {
 	Transaction *TransactionState `json:"transaction,omitempty"` // of WorkTransaction
 	Error       uint32            `json:"error,omitempty"`       // BR code of WorkError
 	Node        uint64            `json:"node,omitempty"`        // of WorkNode
-	Ptr         uint64            `json:"ptr,omitempty"`
-	Cookie      uint64            `json:"cookie,omitempty"`
+	Ptr         uint64            `json:"ptr,string,omitempty"`
+	Cookie      uint64            `json:"cookie,string,omitempty"`
 }
 
 // WorkKind says what an entry of a queue is, in the kernel's words for all but a
@@ -89,17 +89,17 @@ const (
 // the process's own.
 type NodeState struct {
 	ID             uint64      `json:"id"`
-	Ptr            uint64      `json:"ptr"`
-	Cookie         uint64      `json:"cookie"`
+	Ptr            uint64      `json:"ptr,string"`
+	Cookie         uint64      `json:"cookie,string"`
 	HasStrong      bool        `json:"has_strong"`
 	HasWeak        bool        `json:"has_weak"`
 	LocalStrong    int         `json:"local_strong"`
 	LocalWeak      int         `json:"local_weak"`
 	InternalStrong int         `json:"internal_strong"`
 	Tmp            int         `json:"tmp"`
-	Procs          []uint32    `json:"procs"` // that hold a handle
+	Procs          []uint32    `json:"procs,omitempty"` // that hold a handle
 	BusyAsync      bool        `json:"busy_async"`
-	Async          []WorkState `json:"async"` // oneways behind the one it is busy with
+	Async          []WorkState `json:"async,omitempty"` // oneways behind the one it is busy with
 }
 
 // RefState is a handle.

@@ -20,6 +20,7 @@ import (
 	"virtbinder/internal/cli/boot"
 	"virtbinder/internal/cli/doctor"
 	"virtbinder/internal/cli/exec"
+	"virtbinder/internal/cli/inspect"
 	"virtbinder/internal/cli/lab"
 	"virtbinder/internal/cli/monitor"
 	"virtbinder/internal/demo"
@@ -34,19 +35,24 @@ Examples:
   virtbinder doctor                        what is there, what is missing, what to do about it
   virtbinder boot -k build/guest/6.12/vmlinuz -i build/guest/6.12/initrd.cpio --name android
   virtbinder exec android -- service list  run a command in that machine
+  virtbinder state android                 what its binder processes have and do
+  virtbinder log android --failed          its last failed transactions
   virtbinder monitor                       print every failed transaction, as it happens
   virtbinder lab --kernel 7.x -- uname -r  run a command on the nested lab's host`
 
 type cli struct {
 	LogLevel slog.Level `name:"log-level" default:"info" placeholder:"LEVEL" help:"What goes to the log on standard error: debug, info, warn or error (default ${default})."`
 
-	Boot    boot.Command `cmd:"" help:"Run a virtual machine."`
-	Exec    exec.Cmd     `cmd:"" help:"Run a command in a virtual machine."`
-	Monitor monitor.Cmd  `cmd:"" help:"Print failed transactions as they happen."`
-	Doctor  doctor.Cmd   `cmd:"" help:"Check what is needed here."`
-	Demo    demo.Cmd     `cmd:"" help:"Show the whole of it: a guest, Android's own programs on it, failures on netlink."`
-	Lab     lab.Cmd      `cmd:"" help:"Run a command on the nested lab's host."`
-	Version versionCmd   `cmd:"" help:"Print the version."`
+	Boot    boot.Command     `cmd:"" help:"Run a virtual machine."`
+	Exec    exec.Cmd         `cmd:"" help:"Run a command in a virtual machine."`
+	Monitor monitor.Cmd      `cmd:"" help:"Print failed transactions as they happen."`
+	State   inspect.StateCmd `cmd:"" help:"Print what binder processes have and do: threads, calls, objects, handles, buffers."`
+	Stats   inspect.StatsCmd `cmd:"" help:"Print how many commands and objects there were, by process."`
+	Log     inspect.LogCmd   `cmd:"" help:"Print the last transactions, or those that failed."`
+	Doctor  doctor.Cmd       `cmd:"" help:"Check what is needed here."`
+	Demo    demo.Cmd         `cmd:"" help:"Show the whole of it: a guest, Android's own programs on it, failures on netlink."`
+	Lab     lab.Cmd          `cmd:"" help:"Run a command on the nested lab's host."`
+	Version versionCmd       `cmd:"" help:"Print the version."`
 }
 
 func main() {

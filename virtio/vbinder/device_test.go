@@ -353,6 +353,8 @@ func TestMalformed(t *testing.T) {
 		"context unnamed":   {wire.QRequest, g.header(wire.OpContext, 0, 1, make([]byte, wire.SizeofContext)), 64, unix.EINVAL},
 		"context unknown":   {wire.QRequest, g.header(wire.OpOpen, 0, 1, openBody(g.binder+1, "", 1)), 64, unix.EINVAL},
 		"label_len":         {wire.QRequest, patched(g.header(wire.OpOpen, 0, 1, openBody(g.binder, "", 1)), wire.SizeofReq+wire.OffOpenLabelLen, 4), 64, unix.EINVAL},
+		"log unknown":       {wire.QRequest, g.header(wire.OpLog, 0, 1, patched(make([]byte, wire.SizeofLog), wire.OffLogKind, 7)), 64, unix.EINVAL},
+		"log without room":  {wire.QRequest, g.header(wire.OpLog, 0, 1, patched(make([]byte, wire.SizeofLog), wire.OffLogRoom, 1)), 64, unix.EINVAL},
 		"mmap of nobody":    {wire.QRequest, g.header(wire.OpMmap, 77, 1, le.AppendUint64(le.AppendUint64(nil, 0x1000), 4096)), 64, unix.ENODEV},
 	} {
 		q := g.drv.Queue(c.queue)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"virtbinder/driver"
+	"virtbinder/internal/api"
 	"virtbinder/internal/rundir"
 	"virtbinder/netlink"
 	"virtbinder/virtio"
@@ -81,6 +82,11 @@ func (c *Command) devices(vm VM, want netlink.Want) ([]virtio.Device, func() err
 		return nil, opened.close, err
 	}
 	opened.add(func() error { binder.Close(); return nil })
+	server, err := api.Serve(filepath.Join(vm.Dir, rundir.APISocket), binder.VM(), vm.Log)
+	if err != nil {
+		return nil, opened.close, err
+	}
+	opened.add(server.Close)
 	return []virtio.Device{sock, binder}, opened.close, nil
 }
 
