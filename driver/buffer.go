@@ -73,6 +73,9 @@ func (p *Process) newBuffer(data, offsets, extra uint64, async bool, senderPID u
 	if size == 0 {
 		return nil, unix.EINVAL
 	}
+	if !p.room(statBuffer) {
+		return nil, unix.ENOSPC
+	}
 	rng, off, err := p.mem.alloc.Alloc(size, async)
 	if err != nil {
 		return nil, unix.ENOSPC
@@ -84,7 +87,7 @@ func (p *Process) newBuffer(data, offsets, extra uint64, async bool, senderPID u
 	}
 	b.senderPID = senderPID
 	p.mem.high = max(p.mem.high, off+size)
-	p.vm.counts.made(statBuffer)
+	p.made(statBuffer)
 	return b, 0
 }
 
@@ -156,7 +159,7 @@ func (b *Buffer) free() {
 	p := b.proc
 	b.state, b.txn, b.node = bufFreed, nil, nil
 	p.mem.alloc.Free(b.rng)
-	p.vm.counts.gone(statBuffer)
+	p.gone(statBuffer)
 }
 
 // clearBuffer honours TF_CLEAR_BUF. It is done under the lock, so that the range

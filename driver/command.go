@@ -38,7 +38,7 @@ var commands = [...]command{
 		return 0
 	}},
 	{uapi.BC_REQUEST_DEATH_NOTIFICATION, func(th *Thread, x *Exec, _ *Request, arg []byte) unix.Errno {
-		th.proc.requestDeath(x, le.Uint32(arg), le.Uint64(arg[4:]))
+		th.requestDeath(x, le.Uint32(arg), le.Uint64(arg[4:]))
 		return 0
 	}},
 	{uapi.BC_CLEAR_DEATH_NOTIFICATION, func(th *Thread, x *Exec, _ *Request, arg []byte) unix.Errno {

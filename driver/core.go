@@ -13,32 +13,6 @@ import (
 	"virtbinder/internal/lockrank"
 )
 
-// Limits caps what one guest can make the host keep. Zero fields take the default.
-type Limits struct {
-	Contexts  int    // device nodes per VM; ENOSPC when one more is made
-	Processes int    // open files per VM; ENOMEM at open beyond it
-	Threads   int    // per process; ENOMEM from the ioctl
-	Nodes     int    // per process; the transaction that would make one fails with ENOMEM
-	Refs      int    // handles per process; likewise
-	Window    uint64 // bytes of buffer window of a process; larger mappings are cut to it
-}
-
-func (l *Limits) setDefaults() {
-	def := func(p *int, v int) {
-		if *p == 0 {
-			*p = v
-		}
-	}
-	def(&l.Contexts, 65536)
-	def(&l.Processes, 32768)
-	def(&l.Threads, 32768)
-	def(&l.Nodes, 1<<20)
-	def(&l.Refs, 1<<20)
-	if l.Window == 0 {
-		l.Window = 4 << 20
-	}
-}
-
 // Config configures a Core.
 type Config struct {
 	Limits Limits
@@ -120,6 +94,7 @@ type VM struct {
 	opens       uint64             // ever
 	deadNodes   map[*Node]struct{} // their process died, handles are left
 	counts      counts
+	charged     [statKinds]int // for all processes: see limits.go
 	traffic     traffic
 	log         logRing
 	failedLog   logRing
@@ -158,6 +133,9 @@ type OpenArgs struct {
 
 // Open makes a process: one for each open of the device.
 func (vm *VM) Open(x *Exec, o OpenArgs) (ProcID, error) {
+	if len(o.Label) > vm.core.cfg.Limits.Label {
+		return 0, fmt.Errorf("open: a security label of %d bytes, the limit is %d: %w", len(o.Label), vm.core.cfg.Limits.Label, unix.EINVAL)
+	}
 	o.Label = vm.label(o.Label)
 	x.lock(vm)
 	defer x.unlock()
@@ -206,6 +184,7 @@ func (vm *VM) forget(p *Process) {
 	vm.procs[slot].proc = nil
 	vm.spare = append(vm.spare, slot)
 	delete(vm.opened, p)
+	p.discharge()
 	p.ctx.users--
 	vm.dropContext(p.ctx)
 	vm.counts.gone(statProc)

@@ -8,7 +8,7 @@ import "virtbinder/driver/uapi"
 // notice is on its way or unacknowledged.
 type death struct {
 	work
-	vm     *VM
+	proc   *Process
 	cookie uint64
 	state  deathState
 }
@@ -25,7 +25,7 @@ const (
 func (d *death) deliver(x *Exec, th *Thread, r *Request) bool {
 	if d.state == deathCleared {
 		th.put64(r, uapi.BR_CLEAR_DEATH_NOTIFICATION_DONE, d.cookie)
-		d.vm.counts.gone(statDeath)
+		d.proc.gone(statDeath)
 		return false
 	}
 	th.proc.delivered.push(&d.work)
@@ -36,21 +36,26 @@ func (d *death) deliver(x *Exec, th *Thread, r *Request) bool {
 func (d *death) cancel(*Exec) {
 	// Registered ones are counted off with their handle.
 	if d.state == deathCleared || d.state == deathDueClear {
-		d.vm.counts.gone(statDeath)
+		d.proc.gone(statDeath)
 	}
 }
 
 // requestDeath is BC_REQUEST_DEATH_NOTIFICATION; misuse is logged and ignored.
-func (p *Process) requestDeath(x *Exec, handle uint32, cookie uint64) {
+func (th *Thread) requestDeath(x *Exec, handle uint32, cookie uint64) {
+	p := th.proc
+	if !p.room(statDeath) {
+		th.fail(x, uapi.BR_ERROR)
+		return
+	}
 	ref := p.ref(handle, false)
 	if ref == nil || ref.death != nil {
 		p.userError("asks for a death notification that it cannot have", "handle", handle)
 		return
 	}
-	d := &death{vm: p.vm, cookie: cookie}
+	d := &death{proc: p, cookie: cookie}
 	d.item = d
 	ref.death = d
-	p.vm.counts.made(statDeath)
+	p.made(statDeath)
 	if ref.node.proc == nil {
 		d.state = deathDue
 		p.todo.push(&d.work)

@@ -14,7 +14,7 @@ import (
 // freezeNotice is one registered freeze notification (BC_REQUEST_FREEZE_NOTIFICATION).
 type freezeNotice struct {
 	work
-	vm      *VM
+	proc    *Process
 	cookie  uint64
 	frozen  bool
 	sent    bool // read, not acknowledged
@@ -25,7 +25,7 @@ type freezeNotice struct {
 func (f *freezeNotice) deliver(x *Exec, th *Thread, r *Request) bool {
 	if f.cleared {
 		th.put64(r, uapi.BR_CLEAR_FREEZE_NOTIFICATION_DONE, f.cookie)
-		f.vm.counts.gone(statFreeze)
+		f.proc.gone(statFreeze)
 		return false
 	}
 	f.sent = true
@@ -41,7 +41,7 @@ func (f *freezeNotice) deliver(x *Exec, th *Thread, r *Request) bool {
 
 func (f *freezeNotice) cancel(*Exec) {
 	if f.cleared {
-		f.vm.counts.gone(statFreeze)
+		f.proc.gone(statFreeze)
 	}
 }
 
@@ -50,10 +50,13 @@ func (p *Process) requestFreezeNotice(x *Exec, handle uint32, cookie uint64) uni
 	if ref == nil || ref.freeze != nil {
 		return unix.EINVAL
 	}
-	f := &freezeNotice{vm: p.vm, cookie: cookie}
+	if !p.room(statFreeze) {
+		return unix.ENOMEM
+	}
+	f := &freezeNotice{proc: p, cookie: cookie}
 	f.item = f
 	ref.freeze = f
-	p.vm.counts.made(statFreeze)
+	p.made(statFreeze)
 	if owner := ref.node.proc; owner != nil {
 		f.frozen = owner.frozen
 		p.todo.push(&f.work)

@@ -91,7 +91,7 @@ type lastRead struct {
 }
 
 // Small caps, so that programs reach them.
-var outlawLimits = Limits{Processes: 6, Threads: 6, Nodes: 6, Refs: 6, Contexts: 4}
+var outlawLimits = Limits{Processes: 6, Threads: 6, Nodes: 6, Refs: 6, Contexts: 4, Buffers: 12, Transactions: 12, Completions: 4, Notices: 3, Share: 3, Depth: 4}
 
 const (
 	outlawMem    = 1 << 20
@@ -363,6 +363,9 @@ func (o *outlaw) rare(p *suspect, x *Exec) {
 		o.vm.Unmap(x, p.id)
 	case 6:
 		o.vm.Reset(x)
+		o.domains = nil
+		o.device("binder")
+		o.device("hwbinder")
 	case 7:
 		o.vm.Release(x, ProcID(o.code.n(256))<<32|ProcID(o.code.n(8)))
 	}

@@ -44,6 +44,7 @@ type vmAudit struct {
 	nodes   map[*Node]bool
 	waiting map[*freezeWait]bool
 	users   map[*Context]int
+	charged [statKinds]int
 }
 
 func (a *audit) bad(ok bool, format string, args ...any) bool {
@@ -84,6 +85,7 @@ func (v *vmAudit) walk() {
 			}
 		}
 		v.bad(p.outstanding == v.served[p], "%s: outstanding %d, found %d", name(p), p.outstanding, v.served[p])
+		v.charges(p)
 		v.bad(len(p.freezers) == 0 || p.outstanding > 0, "%s: a freeze waits for nothing", name(p))
 	}
 	for t := range v.txns {
@@ -99,6 +101,7 @@ func (v *vmAudit) walk() {
 		active := v.vm.counts.total[s] - v.vm.counts.deleted[s]
 		v.bad(active == uint64(v.found[s]), "%s: %d of %s counted, %d found", v.vm.name, active, statNames[s], v.found[s])
 	}
+	v.bad(v.charged == v.vm.charged, "%s: charged %v, found %v", v.vm.name, v.vm.charged, v.charged)
 	for id, ctx := range v.vm.contexts {
 		v.bad(ctx.id == id && (!ctx.ended || ctx.users > 0), "%s: context %d has ended", v.vm.name, id)
 	}
@@ -107,6 +110,30 @@ func (v *vmAudit) walk() {
 		if n := ctx.manager; n != nil {
 			v.bad(v.nodes[n] && n.proc != nil && n.proc.ctx == ctx, "%s: context %d has a strange manager", v.vm.name, ctx.id)
 		}
+	}
+}
+
+// charges checks what a process is charged for against what was found of it.
+func (v *vmAudit) charges(p *Process) {
+	have := [statKinds]int{statThread: len(p.threads), statNode: len(p.nodes), statRef: p.handles.n,
+		statBuffer: p.mem.alloc.Len(), statTransaction: p.outstanding}
+	for _, th := range p.threads {
+		for w := th.todo.head; w != nil; w = w.next {
+			if _, is := w.item.(*complete); is {
+				have[statTransactionComplete]++
+			}
+		}
+	}
+	for d := range v.deaths {
+		have[statDeath] += flagged(d.proc == p)
+	}
+	for f := range v.freezes {
+		have[statFreeze] += flagged(f.proc == p)
+	}
+	for s := range p.used {
+		u := p.used[s]
+		v.bad(u.now == have[s] && u.now <= u.most, "%s: charged for %d of %s (once %d), has %d", name(p), u.now, statNames[s], u.most, have[s])
+		v.charged[s] += u.most
 	}
 }
 
@@ -263,7 +290,7 @@ func (v *vmAudit) item(w *work, l *workList, p *Process, where string) {
 		v.txn(it)
 		v.bad(&it.work == w && it.toProc == p && it.buffer != nil && it.buffer.state == bufQueued, "%s: transaction %d is not for here", where, it.id)
 	case *complete:
-		v.bad(&it.work == w && it.vm == v.vm, "%s: a completion of another VM", where)
+		v.bad(&it.work == w && it.proc.vm == v.vm, "%s: a completion of another VM", where)
 		v.found[statTransactionComplete]++
 	case *pendingError:
 		v.bad(&it.work == w, "%s: an error that is not itself", where)
@@ -424,7 +451,7 @@ func (a *audit) pools(c *Core) {
 	}
 	done := map[*complete]bool{}
 	for w := c.txns.completes; w != nil; w = w.next {
-		if a.bad(!done[w] && !w.queued() && w.vm == nil, "a free completion is in use") {
+		if a.bad(!done[w] && !w.queued() && w.proc == nil, "a free completion is in use") {
 			return
 		}
 		done[w] = true

@@ -48,7 +48,7 @@ func (p *Process) newNode(obj uapi.Object) (*Node, unix.Errno) {
 		n.tmp++
 		return n, 0
 	}
-	if len(p.nodes) >= p.vm.core.cfg.Limits.Nodes {
+	if !p.room(statNode) {
 		return nil, unix.ENOMEM
 	}
 	n := &Node{id: p.vm.core.nextID(), vm: p.vm, proc: p, ptr: ptr, cookie: cookie, tmp: 1,
@@ -58,7 +58,7 @@ func (p *Process) newNode(obj uapi.Object) (*Node, unix.Errno) {
 	}
 	n.item = n
 	p.nodes[ptr] = n
-	p.vm.counts.made(statNode)
+	p.made(statNode)
 	return n, 0
 }
 
@@ -139,12 +139,13 @@ func (n *Node) dec(x *Exec, strong, internal bool) {
 }
 
 func (n *Node) forget() {
+	n.vm.counts.gone(statNode)
+	delete(n.vm.deadNodes, n)
 	if n.proc != nil {
 		delete(n.proc.nodes, n.ptr)
+		n.proc.give(statNode)
 		n.proc = nil
 	}
-	delete(n.vm.deadNodes, n)
-	n.vm.counts.gone(statNode)
 }
 
 // deliver tells the owner what changed, up to four commands in the order INCREFS,

@@ -38,6 +38,7 @@ type Process struct {
 	frozen      bool
 	syncRecv    bool
 	asyncRecv   bool
+	used        [statKinds]usage
 	outstanding int    // transactions queued on it or being served by it
 	lostOneways uint32 // cancelled by its release
 	freezers    []*freezeWait
@@ -191,7 +192,7 @@ func (p *Process) release(x *Exec) {
 func (p *Process) releaseMemory(x *Exec) {
 	for _, b := range p.buffers {
 		if b != nil && b.state != bufFreed {
-			p.vm.counts.gone(statBuffer)
+			p.gone(statBuffer)
 		}
 	}
 	p.buffers = nil

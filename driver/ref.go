@@ -90,7 +90,7 @@ func (p *Process) incRefForNode(x *Exec, n *Node, strong bool, teller *Thread) (
 	ref := p.refOf[n]
 	fresh := ref == nil
 	if fresh {
-		if p.handles.n >= p.vm.core.cfg.Limits.Refs {
+		if !p.room(statRef) {
 			return nil, unix.ENOMEM
 		}
 		ref = &Ref{id: p.vm.core.nextID(), proc: p, node: n}
@@ -101,7 +101,7 @@ func (p *Process) incRefForNode(x *Exec, n *Node, strong bool, teller *Thread) (
 			n.refs.prevOfNode = ref
 		}
 		n.refs = ref
-		p.vm.counts.made(statRef)
+		p.made(statRef)
 	}
 	if errno := ref.inc(strong, teller); errno != 0 {
 		if fresh {
@@ -171,14 +171,14 @@ func (r *Ref) drop(x *Exec) {
 	if r.death != nil {
 		r.death.unlink()
 		r.death = nil
-		r.proc.vm.counts.gone(statDeath)
+		r.proc.gone(statDeath)
 	}
 	if r.freeze != nil {
 		r.freeze.unlink()
 		r.freeze = nil
-		r.proc.vm.counts.gone(statFreeze)
+		r.proc.gone(statFreeze)
 	}
-	r.proc.vm.counts.gone(statRef)
+	r.proc.gone(statRef)
 	n.put(x)
 }
 

@@ -131,6 +131,9 @@ func (bd *builder) resolveCall() failure {
 		}
 	}
 	if top := th.stack; top != nil {
+		if top.depth >= th.proc.vm.core.cfg.Limits.Depth {
+			return refuse(unix.ENOMEM)
+		}
 		if top.toThread != th {
 			p.userError("calls while it waits for a reply", "tid", th.tid)
 			return refuse(unix.EPROTO)

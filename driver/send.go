@@ -82,9 +82,12 @@ func (bd *builder) send() failure {
 	}
 	t.from = th
 	t.fromParent = th.stack
+	if th.stack != nil {
+		t.depth = th.stack.depth + 1
+	}
 	th.stack = t
 	// The caller learns of the acceptance together with the reply: deferred.
-	done := x.core.newComplete(th.proc.vm)
+	done := x.core.newComplete(th.proc)
 	th.todo.push(&done.work)
 	if cmd := bd.queue(); cmd != 0 {
 		th.pop(t)
@@ -100,12 +103,13 @@ func (bd *builder) sendReply() failure {
 	if caller.dead {
 		return failure{uapi.BR_DEAD_REPLY, 0}
 	}
-	done := x.core.newComplete(bd.th.proc.vm)
+	done := x.core.newComplete(bd.th.proc)
 	bd.th.enqueueOwn(x, &done.work)
 	bd.b.state = bufQueued
 	caller.pop(bd.inReplyTo)
 	caller.enqueue(x, &t.work)
 	bd.target.outstanding++
+	bd.target.take(statTransaction)
 	bd.inReplyTo.free(x)
 	t.toThread = nil // a reply is nobody's to serve
 	return accepted
@@ -114,7 +118,7 @@ func (bd *builder) sendReply() failure {
 func (bd *builder) sendOneway() failure {
 	x, th := bd.x, bd.th
 	cmd := bd.queue()
-	done := x.core.newComplete(th.proc.vm)
+	done := x.core.newComplete(th.proc)
 	switch {
 	case cmd == uapi.BR_TRANSACTION_PENDING_FROZEN:
 		done.cmd = cmd
@@ -146,6 +150,7 @@ func (bd *builder) queue() uint32 {
 	}
 	bd.b.state = bufQueued
 	p.outstanding++
+	p.take(statTransaction)
 	if oneway {
 		if bd.node.hasAsync {
 			bd.queueBehind()
@@ -185,6 +190,7 @@ func (bd *builder) queueBehind() {
 			}
 			w.unlink()
 			bd.target.outstanding--
+			bd.target.give(statTransaction)
 			b := old.buffer
 			b.txn, old.buffer, old.toProc = nil, nil, nil
 			b.releaseObjects(bd.x)

@@ -83,7 +83,7 @@ func (p *Process) thread(tid uint32) (*Thread, unix.Errno) {
 	if th := p.threads[tid]; th != nil {
 		return th, 0
 	}
-	if len(p.threads) >= p.vm.core.cfg.Limits.Threads {
+	if !p.room(statThread) {
 		return nil, unix.ENOMEM
 	}
 	th := &Thread{proc: p, tid: tid, needReturn: true}
@@ -92,7 +92,7 @@ func (p *Process) thread(tid uint32) (*Thread, unix.Errno) {
 	th.returnError.item, th.replyError.item = &th.returnError, &th.replyError
 	th.ee.command = uapi.BR_OK
 	p.threads[tid] = th
-	p.vm.counts.made(statThread)
+	p.made(statThread)
 	return th, 0
 }
 
@@ -205,7 +205,7 @@ func (th *Thread) release(x *Exec) {
 	if th.looper&looperPoll != 0 {
 		x.event(th.proc.vm, Event{Kind: EventPoll, Proc: th.proc.id})
 	}
-	th.proc.vm.counts.gone(statThread)
+	th.proc.gone(statThread)
 }
 
 // Poll says whether a read by this thread would return, and arms EventPoll.

@@ -29,6 +29,7 @@ type Transaction struct {
 	toParent   *Transaction // the call that toThread was serving
 
 	buffer     *Buffer
+	depth      int // of calls within calls
 	code       uint32
 	flags      uint32
 	senderEUID uint32
@@ -49,7 +50,7 @@ type fdInstall struct {
 type complete struct {
 	work
 	core *Core
-	vm   *VM
+	proc *Process
 	cmd  uint32
 	next *complete
 }
@@ -67,9 +68,9 @@ func (c *complete) deliver(x *Exec, th *Thread, r *Request) bool {
 func (c *complete) cancel(*Exec) { c.recycle() }
 
 func (c *complete) recycle() {
-	c.vm.counts.gone(statTransactionComplete)
+	c.proc.gone(statTransactionComplete)
 	p := &c.core.txns
-	c.vm = nil
+	c.proc = nil
 	c.next, p.completes = p.completes, c
 }
 
@@ -94,17 +95,17 @@ func (c *Core) newTransaction(vm *VM) *Transaction {
 	return t
 }
 
-func (c *Core) newComplete(vm *VM) *complete {
-	vm.counts.made(statTransactionComplete)
-	p := &c.txns
-	w := p.completes
+func (c *Core) newComplete(p *Process) *complete {
+	p.made(statTransactionComplete)
+	pool := &c.txns
+	w := pool.completes
 	if w != nil {
-		p.completes = w.next
+		pool.completes = w.next
 	} else {
 		w = &complete{core: c}
 		w.item = w
 	}
-	w.vm, w.cmd, w.next = vm, uapi.BR_TRANSACTION_COMPLETE, nil
+	w.proc, w.cmd, w.next = p, uapi.BR_TRANSACTION_COMPLETE, nil
 	return w
 }
 
@@ -126,6 +127,7 @@ func (t *Transaction) recycle() {
 // waiting for that.
 func (p *Process) doneTransaction(x *Exec) {
 	p.outstanding--
+	p.give(statTransaction)
 	if p.outstanding == 0 && !p.dead {
 		p.endFreezeWaits(x)
 	}

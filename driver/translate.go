@@ -53,6 +53,9 @@ func (l *layout) reset() {
 func (bd *builder) reserve() failure {
 	th, tr := bd.th, &bd.tr
 	core := th.proc.vm.core
+	if !bd.target.room(statTransaction) || !th.proc.room(statTransactionComplete) {
+		return refuse(unix.ENOMEM)
+	}
 	t := core.newTransaction(th.proc.vm)
 	bd.t = t
 	t.id, t.code, t.flags, t.nice = bd.id, tr.Code, tr.Flags, bd.r.Nice
