@@ -374,6 +374,23 @@ func (e *Emitter) publish() {
 // is full the report is dropped and counted.
 func (e *Emitter) Emit(r Report) { e.ring.push(&r) }
 
+// Missed counts n reports as dropped that came too late to be emitted.
+func (e *Emitter) Missed(n uint64) { e.ring.drop(n) }
+
+// Ports are the netlink ports from which this emitter's reports can come.
+func (e *Emitter) Ports() []uint32 {
+	var ports []uint32
+	if e.groups != nil {
+		for _, s := range e.groups[1:] {
+			ports = append(ports, s.portID)
+		}
+	}
+	if e.userSock.portID != 0 {
+		ports = append(ports, e.userSock.portID)
+	}
+	return ports
+}
+
 // Stats are the counters.
 func (e *Emitter) Stats() Stats {
 	var s Stats

@@ -239,7 +239,7 @@ func (l *Listener) handle(s *netlinkSource, gaps *gapCounter, buf []byte, got re
 		ev.Kind, ev.LostKnown = EventGap, true
 		return l.put(ev)
 	}
-	ev.FromKernel = got.port == 0
+	ev.FromKernel, ev.Port = got.port == 0, got.port
 	ev.VM = l.vmAt(got.port)
 	if got.size > len(buf) {
 		return l.put(tooLarge(ev, got.size))

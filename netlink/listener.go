@@ -37,6 +37,8 @@ type Event struct {
 	// FromKernel: sent by the kernel's own driver, so its pids are the host's.
 	// Otherwise they are a guest's.
 	FromKernel bool
+	// Port is the sender's, over netlink; the kernel's is 0.
+	Port uint32
 	// VM that the report comes from, where known; empty for the kernel's own.
 	VM string
 

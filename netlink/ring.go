@@ -53,6 +53,15 @@ func (q *ring) push(r *Report) {
 	}
 }
 
+// drop counts n reports that were lost before they got here, and wakes the sender
+// to tell of them.
+func (q *ring) drop(n uint64) {
+	q.mu.Lock()
+	q.state.dropped += n
+	q.mu.Unlock()
+	q.signal()
+}
+
 // pop moves up to len(out) reports into out. When it finds none, the next push
 // signals wake.
 func (q *ring) pop(out []Report) (n int, closed bool) {

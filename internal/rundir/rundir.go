@@ -8,6 +8,7 @@
 //	vsock.sock    hybrid vsock: the way to the guest's agent
 //	reports.sock  failure reports over a unix socket (mode c)
 //	api.sock      what the VM tells of itself, over HTTP (package api)
+//	journal.sock  the same with more: virtbinder's own channel (package journal)
 //	netlink.json  where this VM's failure reports go, and how
 //	console.log   what the guest's serial console printed
 //	pid           the VMM's process id
@@ -31,6 +32,7 @@ const (
 	VsockSocket   = "vsock.sock"
 	ReportsSocket = "reports.sock"
 	APISocket     = "api.sock"
+	JournalSocket = "journal.sock"
 	NetlinkFile   = "netlink.json"
 	ConsoleLog    = "console.log"
 	PIDFile       = "pid"

@@ -35,7 +35,7 @@ func claim(name string) (*claimed, error) {
 	if c.pid, err = lockPID(filepath.Join(dir, rundir.PIDFile), name); err != nil {
 		return nil, err
 	}
-	for _, stale := range []string{rundir.VsockSocket, rundir.ReportsSocket, rundir.APISocket, rundir.NetlinkFile} {
+	for _, stale := range []string{rundir.VsockSocket, rundir.ReportsSocket, rundir.JournalSocket, rundir.APISocket, rundir.NetlinkFile} {
 		if err := os.Remove(filepath.Join(dir, stale)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			c.release()
 			return nil, fmt.Errorf("clear what an earlier VM %s left: %w", name, err)

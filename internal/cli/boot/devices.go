@@ -53,21 +53,16 @@ func (c *closers) close() error {
 	return errors.Join(errs...)
 }
 
-// devices makes the machine's vsock and binder devices. The emitter comes first,
+// devices makes the machine's vsock and binder devices. The way of failures comes first,
 // while the process has all its privileges, and is closed last, so that reports of
 // the end still leave.
 func (c *Command) devices(vm VM, want netlink.Want) ([]virtio.Device, func() error, error) {
 	var opened closers
-	emitter, err := netlink.NewEmitter(netlink.Options{
-		VM: vm.Name, PlainContexts: c.PlainContexts, Want: want,
-		Socket:      filepath.Join(vm.Dir, rundir.ReportsSocket),
-		RuntimeFile: filepath.Join(vm.Dir, rundir.NetlinkFile),
-		Log:         vm.Log,
-	})
+	failures, err := openFailures(vm, want, c.PlainContexts)
 	if err != nil {
 		return nil, opened.close, err
 	}
-	opened.add(emitter.Close)
+	opened.add(failures.close)
 	sock, err := vsock.New(vsock.Config{CID: uint64(vm.CID), Path: filepath.Join(vm.Dir, rundir.VsockSocket), Log: vm.Log})
 	if err != nil {
 		return nil, opened.close, err
@@ -75,8 +70,8 @@ func (c *Command) devices(vm VM, want netlink.Want) ([]virtio.Device, func() err
 	opened.add(sock.Close)
 	binder, err := vbinder.New(vbinder.Config{
 		Name: vm.Name, Core: driver.New(driver.Config{Log: vm.Log}), ID: binderID, RequestQueues: vm.CPUs, Inline: vm.Inline,
-		Report: func(r driver.Report) { emitter.Emit(toNetlink(r)) },
-		Log:    vm.Log,
+		Report: failures.report, Notice: failures.notice,
+		Log: vm.Log,
 	})
 	if err != nil {
 		return nil, opened.close, err
@@ -88,14 +83,4 @@ func (c *Command) devices(vm VM, want netlink.Want) ([]virtio.Device, func() err
 	}
 	opened.add(server.Close)
 	return []virtio.Device{sock, binder}, opened.close, nil
-}
-
-// toNetlink is the core's report in netlink's terms. The VM is not a field there:
-// the emitter puts it into the context's name.
-func toNetlink(r driver.Report) netlink.Report {
-	return netlink.Report{
-		Error: r.Error, Context: r.Context, FromPID: r.FromPID, FromTID: r.FromTID,
-		ToPID: r.ToPID, ToTID: r.ToTID, HasToPID: r.HasTo, HasToTID: r.HasToTID,
-		IsReply: r.IsReply, Flags: r.Flags, Code: r.Code, DataSize: r.DataSize,
-	}
 }
