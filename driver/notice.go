@@ -76,7 +76,7 @@ func (bd *builder) detail(errno unix.Errno) Detail {
 	if bd.target.frozen {
 		d.Pending = bd.target.outstanding
 	}
-	if d.Free, d.Size = mem.alloc.FreeBytes(), mem.size; bd.tr.Flags&uapi.TF_ONE_WAY != 0 {
+	if d.Free, d.Size = mem.alloc.FreeBytes(), mem.size; !bd.reply && bd.tr.Flags&uapi.TF_ONE_WAY != 0 {
 		d.Free, d.Size = mem.alloc.AsyncFree(), mem.size/2
 	}
 	return d

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"virtbinder/guest/agentclient"
+	"virtbinder/internal/journal"
 	"virtbinder/internal/lab"
 	"virtbinder/internal/rundir"
 	"virtbinder/netlink"
@@ -46,9 +47,7 @@ func TestReportsPlain(t *testing.T) {
 		}
 		ours := play(t, raw, "guest", "", vm.runner(failures))
 		againstGolden(t, ours)
-		if len(ours.results) != len(ours.cases) {
-			t.Errorf("%d cases were captured of %d", len(ours.cases), len(ours.results))
-		}
+		inJournal(t, ours)
 	})
 }
 
@@ -221,6 +220,64 @@ func againstGolden(t *testing.T, p *played) {
 		}
 	}
 }
+
+// own are the cases of which the kernel reports nothing and the machine's journal
+// tells.
+var own = map[string][]journal.Kind{
+	"N_client_dies":            nil,
+	"N_client_dies2":           nil,
+	"N_unknown_bc":             nil,
+	"N_target_read_efault":     {journal.KindDeliveryFailed},
+	"N_target_thread_exit":     {journal.KindCallLost},
+	"N_target_dies_delivered":  {journal.KindCallLost},
+	"N_target_dies_queued":     {journal.KindCallLost},
+	"N_target_fd_fixup":        {journal.KindOnewaysLost, journal.KindDeliveryFailed}, // first the end of the flood before
+	"N_target_fd_fixup_oneway": {journal.KindDeliveryFailed},
+}
+
+// inJournal compares with what the machine's journal remembers: the same reports, with
+// the errno of the extended error, and what no report tells.
+func inJournal(t *testing.T, p *played) {
+	t.Helper()
+	c, err := journal.Dial(filepath.Join(rundir.VM(vmName), rundir.JournalSocket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, r := range p.results {
+		var reports []*journal.Record
+		var kinds []journal.Kind
+		for {
+			m, err := c.Next()
+			if err != nil || m.Record == nil {
+				t.Fatalf("journal at %s: %+v, %v", r.Case, m, err)
+			}
+			if m.Record.Report.Code == markerCode+r.Number {
+				break
+			}
+			if m.Record.Kind == journal.KindReport {
+				reports = append(reports, m.Record)
+			} else {
+				kinds = append(kinds, m.Record.Kind)
+			}
+		}
+		if len(reports) != len(p.cases[r.Case]) {
+			t.Errorf("journal: %d reports of %s, %d on netlink", len(reports), r.Case, len(p.cases[r.Case]))
+		}
+		if want, ok := own[r.Case]; ok && !slices.Equal(want, kinds) {
+			t.Errorf("journal: %v of %s, expected %v", kinds, r.Case, want)
+		}
+		if e := r.Extended; e != nil && e[1] != 0 && -e[1] != int32(reports[len(reports)-1].Errno) {
+			t.Errorf("journal: errno %d of %s, the sender's extended error is %d", reports[len(reports)-1].Errno, r.Case, e[1])
+		}
+		if last := len(reports) - 1; r.Case == "spam_and_frozen_between" && reports[last].Pending != noRoom-1 {
+			t.Errorf("journal: %d oneways pending, %d were sent", reports[last].Pending, noRoom-1)
+		}
+	}
+}
+
+// noRoom is guest/failures': the oneway of a flood that finds no space.
+const noRoom = 17
 
 // suspectFails is the one case in which we differ from the C driver on purpose.
 const suspectFails = "suspect_fails"

@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
-	"virtbinder/netlink"
 )
 
 // maxRunning bounds the commands that run at once.
@@ -39,7 +37,7 @@ func newExecutor(command string, guest bool, rate int, out io.Writer) *executor 
 
 // offer runs the command for ev if it is the host kernel's, or a VM's and these
 // were asked for.
-func (x *executor) offer(ev *netlink.Event) {
+func (x *executor) offer(ev *event) {
 	if !ev.FromKernel && !x.guest {
 		return
 	}
@@ -85,7 +83,7 @@ func (x *executor) finish() (ran, skipped int) {
 
 // reportEnv is the report as environment variables. Pids of a guest have names
 // of their own, so that no command takes them for the host's.
-func reportEnv(ev *netlink.Event) []string {
+func reportEnv(ev *event) []string {
 	r := &ev.Report
 	num := func(v uint32) string { return strconv.FormatUint(uint64(v), 10) }
 	pids := "REPORT_"
@@ -93,12 +91,20 @@ func reportEnv(ev *netlink.Event) []string {
 		pids = "REPORT_GUEST_"
 	}
 	env := []string{
-		"REPORT_ERROR=" + netlink.ErrorName(r.Error), "REPORT_CONTEXT=" + r.Context, "REPORT_KIND=" + kind(r),
+		"REPORT_ERROR=" + ev.name(), "REPORT_CONTEXT=" + r.Context, "REPORT_KIND=" + kind(r),
 		"REPORT_FLAGS=" + num(r.Flags), "REPORT_CODE=" + num(r.Code), "REPORT_DATA_SIZE=" + num(r.DataSize),
 		pids + "FROM_PID=" + num(r.FromPID), pids + "FROM_TID=" + num(r.FromTID),
 	}
 	if !ev.FromKernel {
 		env = append(env, "REPORT_VM="+ev.VM)
+	}
+	for name, value := range map[string]string{"REPORT_REASON": ev.reason(), pids + "FROM_NAME": ev.fromName, pids + "TO_NAME": ev.toName} {
+		if value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	if ev.rec != nil && ev.rec.Interface != "" {
+		env = append(env, "REPORT_INTERFACE="+ev.rec.Interface)
 	}
 	if r.HasToPID {
 		env = append(env, pids+"TO_PID="+num(r.ToPID))

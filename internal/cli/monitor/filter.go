@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"virtbinder/internal/journal"
 	"virtbinder/netlink"
 )
 
@@ -16,24 +17,32 @@ import (
 // each kind that has values must match.
 type filter struct {
 	errors   []uint32
-	contexts []string // patterns
+	kinds    []journal.Kind // of what is virtbinder's own
+	contexts []string       // patterns
 	vms      []string
 	pids     []uint32
 	codes    []uint32
+	names    []string // patterns, of processes
 }
 
 func (c *Cmd) filter() (filter, error) {
-	f := filter{contexts: c.Context, vms: c.VM, pids: c.PID}
+	f := filter{contexts: c.Context, vms: c.VM, pids: c.PID, names: c.Process}
 	for _, name := range c.Error {
+		if k := journal.Kind(strings.ToLower(name)); k.Known() && k != journal.KindReport {
+			f.kinds = append(f.kinds, k)
+			continue
+		}
 		code, err := netlink.ParseErrorName(name)
 		if err != nil {
 			return f, fmt.Errorf("--error: %w", err)
 		}
 		f.errors = append(f.errors, code)
 	}
-	for _, p := range c.Context {
-		if _, err := path.Match(p, ""); err != nil {
-			return f, fmt.Errorf("--context: pattern %q is malformed", p)
+	for flag, patterns := range map[string][]string{"--context": c.Context, "--process": c.Process} {
+		for _, p := range patterns {
+			if _, err := path.Match(p, ""); err != nil {
+				return f, fmt.Errorf("%s: pattern %q is malformed", flag, p)
+			}
 		}
 	}
 	for _, s := range c.Code {
@@ -63,10 +72,28 @@ func printable4(s string) bool {
 }
 
 // passes reports whether the event's report is wanted.
-func (f *filter) passes(ev *netlink.Event) bool {
+func (f *filter) passes(ev *event) bool {
 	r := &ev.Report
-	return wanted(f.errors, r.Error) && wanted(f.codes, r.Code) && wanted(f.vms, ev.VM) &&
-		f.passesPID(r) && f.passesContext(r.Context)
+	return f.passesError(ev) && wanted(f.codes, r.Code) && wanted(f.vms, ev.VM) &&
+		f.passesPID(r) && f.passesContext(r.Context) && f.passesName(ev)
+}
+
+func (f *filter) passesError(ev *event) bool {
+	switch {
+	case len(f.errors) == 0 && len(f.kinds) == 0:
+		return true
+	case ev.own():
+		return slices.Contains(f.kinds, ev.rec.Kind)
+	}
+	return slices.Contains(f.errors, ev.Report.Error)
+}
+
+func (f *filter) passesName(ev *event) bool {
+	return len(f.names) == 0 || slices.ContainsFunc(f.names, func(p string) bool {
+		from, _ := path.Match(p, ev.fromName) // patterns were checked
+		to, _ := path.Match(p, ev.toName)
+		return from && ev.fromName != "" || to && ev.toName != ""
+	})
 }
 
 func wanted[T comparable](list []T, v T) bool { return len(list) == 0 || slices.Contains(list, v) }

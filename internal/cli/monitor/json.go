@@ -9,10 +9,14 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"virtbinder/internal/journal"
 	"virtbinder/netlink"
 )
 
-// jsonEvent is one line of --json. Kind says what it is: report, gap or bad.
+// jsonEvent is one line of --json. Kind says what it is: report, gap, bad, or own for
+// what only virtbinder tells.
 // Fields that the report does not have are left out. Names and numbers of a
 // report's fields are those of the kernel's specification.
 type jsonEvent struct {
@@ -44,6 +48,18 @@ type jsonReport struct {
 	DataSize  uint32   `json:"data_size"`
 
 	Unknown []jsonAttr `json:"unknown,omitempty"`
+
+	// What the report itself does not say.
+	Reason    string  `json:"why,omitempty"` // in words
+	FromName  string  `json:"from_name,omitempty"`
+	ToName    string  `json:"to_name,omitempty"`
+	Errno     int     `json:"errno,omitempty"`
+	ErrnoName string  `json:"errno_name,omitempty"`
+	Interface string  `json:"interface,omitempty"`
+	Pending   int     `json:"pending,omitempty"`
+	Free      *uint64 `json:"buffer_free,omitempty"`
+	Size      uint64  `json:"buffer_size,omitempty"`
+	Count     uint32  `json:"count,omitempty"` // oneways-lost
 }
 
 type jsonAttr struct {
@@ -54,7 +70,7 @@ type jsonAttr struct {
 // jsonOutput prints an object a line.
 type jsonOutput struct{ w io.Writer }
 
-func (j *jsonOutput) event(ev netlink.Event) error {
+func (j *jsonOutput) event(ev event) error {
 	b, err := json.Marshal(toJSON(&ev))
 	if err != nil {
 		return err
@@ -66,7 +82,7 @@ func (j *jsonOutput) event(ev netlink.Event) error {
 func (j *jsonOutput) tick() error { return nil }
 func (j *jsonOutput) end() error  { return nil }
 
-func toJSON(ev *netlink.Event) jsonEvent {
+func toJSON(ev *event) jsonEvent {
 	out := jsonEvent{Time: ev.Time, Source: ev.Source}
 	switch ev.Kind {
 	case netlink.EventGap:
@@ -78,13 +94,16 @@ func toJSON(ev *netlink.Event) jsonEvent {
 		out.Kind, out.Error = "bad", ev.Err.Error()
 	default:
 		out.Kind, out.jsonReport = "report", reportJSON(ev)
+		if ev.own() {
+			out.Kind = "own"
+		}
 	}
 	return out
 }
 
-func reportJSON(ev *netlink.Event) *jsonReport {
+func reportJSON(ev *event) *jsonReport {
 	r := &ev.Report
-	out := &jsonReport{Origin: "vm", VM: ev.VM, Error: r.Error, ErrorName: netlink.ErrorName(r.Error), Context: r.Context,
+	out := &jsonReport{Origin: "vm", VM: ev.VM, Error: r.Error, ErrorName: ev.name(), Context: r.Context,
 		FromPID: r.FromPID, FromTID: r.FromTID, IsReply: r.IsReply, Flags: r.Flags, Code: r.Code, DataSize: r.DataSize}
 	if ev.FromKernel {
 		out.Origin = "kernel"
@@ -98,8 +117,23 @@ func reportJSON(ev *netlink.Event) *jsonReport {
 	if r.Flags != 0 {
 		out.FlagNames = strings.Split(netlink.FlagNames(r.Flags), "|")
 	}
+	out.Reason, out.FromName, out.ToName = ev.reason(), ev.fromName, ev.toName
+	if ev.rec != nil {
+		out.addKnown(ev.rec)
+	}
 	for _, a := range ev.Unknown {
 		out.Unknown = append(out.Unknown, jsonAttr{a.Type, hex.EncodeToString(a.Data)})
 	}
 	return out
+}
+
+// addKnown adds what a journal knows.
+func (out *jsonReport) addKnown(r *journal.Record) {
+	out.Errno, out.Interface, out.Pending, out.Count = int(r.Errno), r.Interface, r.Pending, r.Count
+	if r.Errno != 0 {
+		out.ErrnoName = unix.ErrnoName(r.Errno)
+	}
+	if r.Size != 0 {
+		out.Free, out.Size = &r.Free, r.Size
+	}
 }

@@ -33,11 +33,14 @@ type Cmd struct {
 	Summary bool   `help:"Print a table of failures per context, process and error: live on a terminal, else at the end."`
 	Color   string `enum:"auto,always,never" default:"auto" help:"Colour the text: ${enum}."`
 
-	Error   []string `placeholder:"NAME" help:"Only this error, for example BR_DEAD_REPLY or frozen_reply. May be repeated, as all filters."`
+	Error   []string `placeholder:"NAME" help:"Only this error, for example BR_DEAD_REPLY or frozen_reply, or what only virtbinder tells: delivery-failed, call-lost, oneways-lost, buffer-low. May be repeated, as all filters."`
 	Context []string `placeholder:"PATTERN" help:"Only this context: binder, binder@demo, or a pattern such as '*@demo'."`
 	VM      []string `name:"vm" placeholder:"NAME" help:"Only this VM's reports."`
 	PID     []uint32 `name:"pid" placeholder:"PID" help:"Only reports from or to this process."`
+	Process []string `placeholder:"PATTERN" help:"Only reports from or to a process of this name, or a pattern such as 'com.android.*'. Names are known of the host's own processes, and of a guest's to its owner."`
 	Code    []string `placeholder:"N" help:"Only this transaction code: a number, or four characters such as _PNG."`
+
+	Since string `placeholder:"WHEN" help:"Print what running VMs remember since then first: a duration such as 10m, or a time such as 14:30 or 2026-01-31T14:30:00Z. For a VM's owner only; the kernel remembers nothing."`
 
 	Count     int    `placeholder:"N" help:"Exit after N reports."`
 	ReadyFile string `type:"path" placeholder:"FILE" help:"Create FILE, holding what is listened to, once nothing can be missed any more."`
@@ -65,13 +68,22 @@ func (c *Cmd) run(ctx context.Context, stdout, stderr io.Writer, terminal bool) 
 	if err != nil {
 		return fmt.Errorf("monitor: %w", err)
 	}
+	since, err := parseSince(c.Since, time.Now())
+	if err != nil {
+		return fmt.Errorf("monitor: --since: %w", err)
+	}
 	stderr = &lockedWriter{w: stderr}
 	l, err := netlink.Listen(c.listenOptions())
 	if err != nil {
 		return fmt.Errorf("monitor: %w", err)
 	}
 	defer l.Close()
-	s := session{cmd: c, filter: filter, listener: l, stderr: stderr, out: c.newOutput(stdout, terminal)}
+	s := session{cmd: c, filter: filter, stderr: stderr, out: c.newOutput(stdout, terminal),
+		sources: &sources{listener: l, dirs: c.runtimeDirs(), since: since}}
+	inner, cancel := context.WithCancel(ctx)
+	s.sources.start(inner)
+	defer s.sources.stop()
+	defer cancel()
 	if c.Exec != "" {
 		s.exec = newExecutor(c.Exec, c.Guest, c.ExecRate, stderr)
 	}
@@ -83,18 +95,21 @@ func (c *Cmd) run(ctx context.Context, stdout, stderr io.Writer, terminal bool) 
 	return err
 }
 
-func (c *Cmd) listenOptions() netlink.ListenOptions {
-	dirs := rundir.Search()
+func (c *Cmd) runtimeDirs() []string {
 	if c.RuntimeDir != "" {
-		dirs = []string{c.RuntimeDir}
+		return []string{c.RuntimeDir}
 	}
-	return netlink.ListenOptions{RuntimeDirs: dirs, Sockets: c.Socket, NoNetlink: c.NoNetlink, UserSock: c.Usersock}
+	return rundir.Search()
+}
+
+func (c *Cmd) listenOptions() netlink.ListenOptions {
+	return netlink.ListenOptions{RuntimeDirs: c.runtimeDirs(), Sockets: c.Socket, NoNetlink: c.NoNetlink, UserSock: c.Usersock}
 }
 
 // output is where events go: text, JSON, or a table.
 type output interface {
 	// event takes one event that passed the filters.
-	event(ev netlink.Event) error
+	event(ev event) error
 	// tick is called every second.
 	tick() error
 	// end is called once, last.
@@ -114,12 +129,12 @@ func (c *Cmd) newOutput(w io.Writer, terminal bool) output {
 
 // session is one run of the command.
 type session struct {
-	cmd      *Cmd
-	filter   filter
-	listener *netlink.Listener
-	stderr   io.Writer
-	out      output
-	exec     *executor // nil without --exec
+	cmd     *Cmd
+	filter  filter
+	sources *sources
+	stderr  io.Writer
+	out     output
+	exec    *executor // nil without --exec
 
 	received, shown, bad int
 	lost                 uint64
@@ -133,7 +148,7 @@ func (s *session) say(format string, args ...any) {
 
 // ready says what is listened to; from here on nothing is missed.
 func (s *session) ready() error {
-	lines := s.listener.Describe()
+	lines := append(s.sources.listener.Describe(), s.sources.describe()...)
 	if len(lines) == 0 {
 		lines = []string{"nothing yet: no netlink, and no running VM"}
 	}
@@ -176,25 +191,19 @@ func (s *session) loop(ctx context.Context) error {
 var errTick = errors.New("tick")
 
 // receive waits for an event or a tick.
-func (s *session) receive(ctx context.Context, tick <-chan time.Time) (netlink.Event, error) {
-	if _, ok := s.out.(*summary); !ok {
-		return s.listener.Receive(ctx)
-	}
+func (s *session) receive(ctx context.Context, tick <-chan time.Time) (event, error) {
 	select {
 	case <-tick:
-		return netlink.Event{}, errTick
-	default:
+		return event{}, errTick
+	case <-ctx.Done():
+		return event{}, ctx.Err()
+	case ev := <-s.sources.out:
+		ev.nameHosts("/proc")
+		return ev, nil
 	}
-	wait, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	ev, err := s.listener.Receive(wait)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = errTick
-	}
-	return ev, err
 }
 
-func (s *session) event(ev netlink.Event) error {
+func (s *session) event(ev event) error {
 	switch ev.Kind {
 	case netlink.EventNotice:
 		text := ev.Text

@@ -21,7 +21,8 @@ const maxRows = 1000
 type summaryKey struct {
 	context string
 	pid     uint32
-	err     uint32
+	process string // its name, where known
+	name    string // of the error
 }
 
 type summaryRow struct {
@@ -48,7 +49,7 @@ func newSummary(w io.Writer, asJSON, live bool) *summary {
 	return &summary{w: w, asJSON: asJSON, live: live, rows: map[summaryKey]*summaryRow{}, lastTick: time.Now()}
 }
 
-func (s *summary) event(ev netlink.Event) error {
+func (s *summary) event(ev event) error {
 	switch ev.Kind {
 	case netlink.EventGap:
 		s.lost += ev.Lost
@@ -57,7 +58,7 @@ func (s *summary) event(ev netlink.Event) error {
 		s.bad++
 		return nil
 	}
-	k := summaryKey{ev.Report.Context, ev.Report.FromPID, ev.Report.Error}
+	k := summaryKey{ev.Report.Context, ev.Report.FromPID, ev.fromName, ev.name()}
 	row := s.rows[k]
 	if row == nil {
 		if len(s.rows) >= maxRows {
@@ -112,21 +113,21 @@ func (s *summary) sorted() []*summaryRow {
 		if a.key.pid != b.key.pid {
 			return a.key.pid < b.key.pid
 		}
-		return a.key.err < b.key.err
+		return a.key.name < b.key.name
 	})
 	return rows
 }
 
 func (s *summary) table(now time.Time) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%8s %7s  %-29s %-16s %-8s %-9s %s\n", "COUNT", "RATE/S", "ERROR", "CONTEXT", "FROM", "FIRST", "LAST SEEN")
+	fmt.Fprintf(&b, "%8s %7s  %-29s %-16s %-24s %-9s %s\n", "COUNT", "RATE/S", "ERROR", "CONTEXT", "FROM", "FIRST", "LAST SEEN")
 	for _, r := range s.sorted() {
 		rate := "-"
 		if s.period > 0 {
 			rate = fmt.Sprintf("%.1f", float64(r.recent)/s.period.Seconds())
 		}
-		fmt.Fprintf(&b, "%8d %7s  %-29s %-16s %-8d %-9s %s ago\n", r.count, rate, netlink.ErrorName(r.key.err), clean(r.key.context),
-			r.key.pid, r.first.Format("15:04:05"), ago(now.Sub(r.last)))
+		fmt.Fprintf(&b, "%8d %7s  %-29s %-16s %-24s %-9s %s ago\n", r.count, rate, r.key.name, clean(r.key.context),
+			named(fmt.Sprint(r.key.pid), r.key.process), r.first.Format("15:04:05"), ago(now.Sub(r.last)))
 	}
 	if s.others > 0 {
 		fmt.Fprintf(&b, "%8d          from further processes and contexts, beyond %d rows\n", s.others, maxRows)
@@ -140,8 +141,8 @@ func (s *summary) table(now time.Time) string {
 func (s *summary) endJSON() error {
 	enc := json.NewEncoder(s.w)
 	for _, r := range s.sorted() {
-		err := enc.Encode(map[string]any{"kind": "summary", "count": r.count, "error": r.key.err, "error_name": netlink.ErrorName(r.key.err),
-			"context": r.key.context, "from_pid": r.key.pid, "first": r.first, "last": r.last})
+		err := enc.Encode(map[string]any{"kind": "summary", "count": r.count, "error_name": r.key.name,
+			"context": r.key.context, "from_pid": r.key.pid, "from_name": r.key.process, "first": r.first, "last": r.last})
 		if err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ type textOutput struct {
 	colour bool
 }
 
-func (t *textOutput) event(ev netlink.Event) error {
+func (t *textOutput) event(ev event) error {
 	_, err := io.WriteString(t.w, t.line(&ev)+"\n")
 	return err
 }
@@ -27,7 +27,7 @@ func (t *textOutput) event(ev netlink.Event) error {
 func (t *textOutput) tick() error { return nil }
 func (t *textOutput) end() error  { return nil }
 
-func (t *textOutput) line(ev *netlink.Event) string {
+func (t *textOutput) line(ev *event) string {
 	at := t.paint(dim, ev.Time.Format("15:04:05.000"))
 	switch ev.Kind {
 	case netlink.EventGap:
@@ -38,31 +38,42 @@ func (t *textOutput) line(ev *netlink.Event) string {
 	return at + " " + t.report(ev)
 }
 
-func lostText(ev *netlink.Event) string {
+func lostText(ev *event) string {
 	if !ev.LostKnown {
 		return "an unknown number of reports"
 	}
 	return plural(int(ev.Lost), "report")
 }
 
-// report is the fields of one report.
-func (t *textOutput) report(ev *netlink.Event) string {
+// report is the fields of one report, then why.
+func (t *textOutput) report(ev *event) string {
 	r := &ev.Report
-	name := fmt.Sprintf("%-29s", netlink.ErrorName(r.Error))
 	cols := []string{
-		t.paint(errorColour(r.Error), name),
+		t.paint(ev.colour(), fmt.Sprintf("%-29s", ev.name())),
 		fmt.Sprintf("%-16s", clean(r.Context)),
-		fmt.Sprintf("from %-15s", pair(r.FromPID, true, r.FromTID, true)),
-		fmt.Sprintf("%-16s", target(r)),
-		fmt.Sprintf("%-6s", kind(r)),
-		fmt.Sprintf("code %-10s", codeText(r.Code)),
-		fmt.Sprintf("size %-8d", r.DataSize),
-		"flags " + netlink.FlagNames(r.Flags),
+		fmt.Sprintf("%-20s", source(ev)),
+		fmt.Sprintf("%-16s", target(ev)),
 	}
-	if ev.FromKernel {
+	if !ev.own() || r.Code != 0 {
+		cols = append(cols,
+			fmt.Sprintf("%-6s", kind(r)),
+			fmt.Sprintf("code %-10s", codeText(r.Code)),
+			fmt.Sprintf("size %-8d", r.DataSize),
+			"flags "+netlink.FlagNames(r.Flags))
+	}
+	if ev.rec != nil && ev.rec.Interface != "" {
+		cols = append(cols, "interface "+clean(ev.rec.Interface))
+	}
+	switch {
+	case ev.FromKernel:
 		cols = append(cols, "(host kernel)")
-	} else if ev.VM != "" && !strings.HasSuffix(r.Context, "@"+ev.VM) {
+	case ev.own():
+		cols = append(cols, "(virtbinder's own)")
+	case ev.VM != "" && !strings.HasSuffix(r.Context, "@"+ev.VM):
 		cols = append(cols, "vm "+clean(ev.VM))
+	}
+	if why := ev.reason(); why != "" {
+		cols = append(cols, t.paint(ev.colour(), "-- "+why))
 	}
 	for _, a := range ev.Unknown {
 		cols = append(cols, t.paint(yellow, fmt.Sprintf("unknown attribute %d = %x", a.Type, a.Data)))
@@ -83,12 +94,29 @@ func pair(pid uint32, hasPID bool, tid uint32, hasTID bool) string {
 	return ""
 }
 
-func target(r *netlink.Report) string {
+// source is who issued the transaction; of what is our own it may not be known.
+func source(ev *event) string {
+	if ev.own() && ev.Report.FromPID == 0 {
+		return ""
+	}
+	return "from " + named(pair(ev.Report.FromPID, true, ev.Report.FromTID, !ev.own() || ev.Report.FromTID != 0), ev.fromName)
+}
+
+func target(ev *event) string {
+	r := &ev.Report
 	p := pair(r.ToPID, r.HasToPID, r.ToTID, r.HasToTID)
 	if p == "" {
 		return ""
 	}
-	return "to " + p
+	return "to " + named(p, ev.toName)
+}
+
+// named adds a process's name, where there is one.
+func named(pids, name string) string {
+	if name == "" {
+		return pids
+	}
+	return pids + " " + clean(name)
 }
 
 const tfOneWay = 0x01
@@ -125,14 +153,18 @@ func clean(s string) string {
 const (
 	dim     = "2"
 	red     = "31"
+	green   = "32"
 	yellow  = "33"
 	blue    = "34"
 	magenta = "35"
 	cyan    = "36"
 )
 
-func errorColour(code uint32) string {
-	switch code {
+func (ev *event) colour() string {
+	if ev.own() {
+		return green
+	}
+	switch ev.Report.Error {
 	case netlink.BRDeadReply:
 		return magenta
 	case netlink.BRFrozenReply:
