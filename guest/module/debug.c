@@ -2,7 +2,8 @@
 /*
  * /sys/kernel/debug/virtbinder: counters, and a ring round trip to measure.
  *
- *	stats	requests, kicks and interrupts of each queue; sleeps, cancels, orphans, events
+ *	stats	requests, kicks and interrupts of each queue; sleeps, cancels, orphans, events;
+ *		open processes, and files on their way
  *	ping	write N: N round trips one after another; read: nanoseconds of one
  *	binder	the log files, as the kernel's own driver has them in a directory beside
  */
@@ -16,6 +17,17 @@
 #define VB_MAX_PINGS	SZ_1M
 
 static struct vb_device *vb_debug_first;
+
+static unsigned int vb_count(struct xarray *xa)
+{
+	unsigned int n = 0;
+	unsigned long index;
+	void *entry;
+
+	xa_for_each(xa, index, entry)
+		n++;
+	return n;
+}
 
 static int stats_show(struct seq_file *m, void *unused)
 {
@@ -32,6 +44,7 @@ static int stats_show(struct seq_file *m, void *unused)
 		   atomic64_read(&dev->sleeps), atomic64_read(&dev->cancels),
 		   atomic64_read(&dev->orphaned), atomic64_read(&dev->event_count),
 		   atomic64_read(&dev->reports), atomic64_read(&dev->reports_lost));
+	seq_printf(m, "processes %u files %u\n", vb_count(&dev->procs), vb_count(&dev->tokens.files));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(stats);

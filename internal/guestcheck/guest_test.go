@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package guestcheck
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"virtbinder/guest/agentclient"
+	"virtbinder/internal/lab"
+	"virtbinder/vmm"
+)
+
+var (
+	guests  = flag.String("guests", "6.12,6.1", "guests to check, directories of build/guest")
+	cpus    = flag.Int("cpus", 1, "processors of the guest")
+	memory  = flag.Uint64("memory", 512, "MiB of the guest's memory")
+	window  = flag.Uint64("window", 0, "MiB of buffer window; 0: the device's default")
+	seconds = flag.Int("seconds", 10, "length of each storm")
+	storms  = flag.Int("storms", 1, "storms, each from another seed")
+	peers   = flag.Int("peers", 8, "processes in a storm")
+	seed    = flag.Uint64("seed", 1, "of the first storm")
+	loads   = flag.Int("loads", 3, "times to unload and load the module")
+	labCPUs = flag.Int("lab-cpus", 1, "processors of the nested lab's host")
+)
+
+// patience bounds what takes as long as the machine is slow.
+const patience = 10 * time.Minute
+
+// top is the project's directory.
+var top string
+
+// inLab is set for what runs on the lab's host.
+const inLab = "VIRTBINDER_IN_LAB"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	var err error
+	if top, err = lab.FindTop(); err == nil && os.Getenv(inLab) == "" && !lab.Usable().Direct {
+		var exit int
+		if exit, err = runInLab(); err == nil {
+			os.Exit(exit)
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "guestcheck:", err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// runInLab runs this program, with the same arguments, on the lab's host.
+func runInLab() (int, error) {
+	exe := filepath.Join(top, "build", "guestcheck", "guestcheck.test")
+	if err := os.MkdirAll(filepath.Dir(exe), 0o755); err != nil {
+		return 0, err
+	}
+	program, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return 0, err
+	}
+	// Renamed into place: another run may be using the old one.
+	if err := os.WriteFile(exe+".new", program, 0o755); err != nil {
+		return 0, err
+	}
+	if err := os.Rename(exe+".new", exe); err != nil {
+		return 0, err
+	}
+	return lab.Run(context.Background(), lab.Config{
+		Top: top, CPUs: *labCPUs, Memory: 1536 + int(*memory), Args: append([]string{exe}, os.Args[1:]...), Env: []string{inLab + "=1"},
+		Stdout: os.Stdout, Stderr: os.Stderr,
+	})
+}
+
+// TestGuest takes each guest through its whole life.
+func TestGuest(t *testing.T) {
+	for _, series := range strings.Split(*guests, ",") {
+		t.Run(series, func(t *testing.T) {
+			goroutines := runtime.NumGoroutine()
+			c := boot(t, series)
+			steps := []struct {
+				name string
+				run  func(*testing.T)
+			}{{"storm", c.storms}, {"unbind", c.unbind}, {"load", c.load}, {"kmemleak", c.kmemleak}, {"reset", c.reset}}
+			for _, s := range steps {
+				if !t.Run(s.name, func(t *testing.T) { c.step(t, s.run) }) {
+					return // what follows a failure says nothing
+				}
+			}
+			until(t, "goroutines end", func() error {
+				if n := runtime.NumGoroutine(); n > goroutines {
+					return fmt.Errorf("%d goroutines, %d before the guest", n, goroutines)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+// check is a running guest under check.
+type check struct {
+	*Machine
+	ctx context.Context
+	dir string
+	out *os.File // all that was said, kept beside the console's log
+}
+
+func boot(t *testing.T, series string) *check {
+	t.Helper()
+	c := &check{ctx: t.Context(), dir: filepath.Join(top, "build", "guestcheck", series)}
+	if err := os.MkdirAll(c.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if c.out, err = os.Create(filepath.Join(c.dir, "check.log")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	defer cancel()
+	// Sockets do not work on every file system that build may be on.
+	c.Machine, err = Boot(ctx, Config{
+		Images: filepath.Join(top, "build", "guest", series), Dir: t.TempDir(), Memory: *memory, CPUs: *cpus, Window: *window << 20,
+	})
+	if err != nil {
+		t.Fatalf("%v; run `make images build initrd`", err)
+	}
+	t.Cleanup(func() {
+		c.keepConsole(t)
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		c.out.Close()
+	})
+	c.say(t, "kernel %s", c.Info().Kernel)
+	c.prepare(t)
+	return c
+}
+
+// prepare brings the storm's program in, and has allocations fail on request without a
+// message where this kernel can do that.
+func (c *check) prepare(t *testing.T) {
+	t.Helper()
+	program, err := os.Open(filepath.Join(top, "build", "guest", "storm"))
+	if err != nil {
+		t.Fatalf("%v; run `make storm`", err)
+	}
+	defer program.Close()
+	if _, err := c.Run(c.ctx, program, "sh", "-c", "cat >/run/storm && chmod 755 /run/storm"); err != nil {
+		t.Fatal(err)
+	}
+	c.shell(t, `for d in /sys/kernel/debug/fail*; do
+		[ -e $d/verbose ] || continue
+		echo 0 >$d/verbose
+		[ ! -e $d/ignore-gfp-wait ] || echo N >$d/ignore-gfp-wait
+		[ ! -e $d/min-order ] || echo 0 >$d/min-order
+		echo $d
+	done`)
+}
+
+func (c *check) say(t *testing.T, format string, args ...any) {
+	t.Helper()
+	t.Logf(format, args...)
+	fmt.Fprintf(c.out, format+"\n", args...)
+}
+
+// shell runs a script that must succeed.
+func (c *check) shell(t *testing.T, script string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	defer cancel()
+	out, err := c.Shell(ctx, script)
+	fmt.Fprintf(c.out, "# %s\n%s", script, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// step runs one step and looks at the kernel's log after it.
+func (c *check) step(t *testing.T, run func(*testing.T)) {
+	run(t)
+	log, err := os.ReadFile(c.Console)
+	if err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-c.ended:
+	default:
+		log = append(log, c.shell(t, "dmesg")...)
+	}
+	for _, s := range Splats(string(log)) {
+		t.Errorf("the guest's kernel complains:\n%s", s)
+	}
+}
+
+func (c *check) keepConsole(t *testing.T) {
+	t.Helper()
+	log, err := os.ReadFile(c.Console)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(c.dir, "console.log"), log, 0o644)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func until(t *testing.T, what string, f func() error) {
+	t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+}
+
+// idle waits until both sides have given everything back.
+func (c *check) idle(t *testing.T) {
+	t.Helper()
+	until(t, "the guest has no binder file open", func() error {
+		return errors.Join(GuestLeaks(c.shell(t, "cat /sys/kernel/debug/virtbinder/stats")), HostLeaks(c.Binder))
+	})
+}
+
+// counts is what a storm printed.
+type counts map[string]int
+
+func parseCounts(text string) (counts, error) {
+	c := counts{}
+	for line := range strings.Lines(text) {
+		name, number, _ := strings.Cut(strings.TrimSpace(line), " ")
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			return nil, fmt.Errorf("the storm printed %q", line)
+		}
+		c[name] = n
+	}
+	return c, nil
+}
+
+// storm is a running storm.
+type storm struct {
+	*agentclient.Process
+	seed      uint64
+	out, errs strings.Builder // to be read after its end
+}
+
+func (c *check) startStorm(t *testing.T, length int, seed uint64) *storm {
+	t.Helper()
+	s := &storm{seed: seed}
+	var err error
+	s.Process, err = c.Start(c.ctx, agentclient.Cmd{
+		Path: "/run/storm", Args: []string{"/dev/binder", "run", strconv.Itoa(length), strconv.FormatUint(seed, 10), strconv.Itoa(*peers)},
+		Stdout: &s.out, Stderr: &s.errs,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// endStorm waits for a storm's end, which must be a good one.
+func (c *check) endStorm(t *testing.T, s *storm) counts {
+	t.Helper()
+	exit, err := s.Wait()
+	n, perr := parseCounts(s.out.String())
+	if err = errors.Join(err, perr); err != nil || exit.Status() != 0 {
+		t.Fatalf("storm %d: %v, exit code %d: %s%s", s.seed, err, exit.Status(), s.errs.String(), s.out.String())
+	}
+	c.say(t, "storm %d: %s", s.seed, strings.ReplaceAll(strings.TrimSpace(s.out.String()), "\n", ", "))
+	return n
+}
+
+// happens is what must have been seen in storms for them to mean something.
+var happens = []string{"calls", "oneways", "replies", "dead", "failed", "interrupted", "fds", "arrays", "handles", "deaths", "forwarded", "kills"}
+
+func (c *check) storms(t *testing.T) {
+	all := counts{}
+	for i := range *storms {
+		for name, n := range c.endStorm(t, c.startStorm(t, *seconds, *seed+uint64(i))) {
+			all[name] += n
+		}
+		c.idle(t)
+	}
+	for _, name := range happens {
+		if all[name] == 0 {
+			t.Errorf("no %s in any storm", name)
+		}
+	}
+}
+
+// inTheMiddle returns when a storm is well under way.
+func (c *check) inTheMiddle(t *testing.T) {
+	t.Helper()
+	begun := c.Binder.Stats().Requests
+	until(t, "a storm begins", func() error {
+		if n := c.Binder.Stats().Requests - begun; n < 2000 {
+			return fmt.Errorf("%d requests", n)
+		}
+		return nil
+	})
+}
+
+// unbind takes the device away from a storm and gives it back.
+func (c *check) unbind(t *testing.T) {
+	const driver = "/sys/bus/virtio/drivers/virtbinder"
+	in, w := io.Pipe()
+	seen := &lines{more: make(chan struct{}, 1)}
+	witness, err := c.Start(c.ctx, agentclient.Cmd{Path: "/run/storm", Args: []string{"/dev/binder", "witness"}, Stdin: in, Stdout: seen, Stderr: seen})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen.await(t, "ready\n")
+	storm := c.startStorm(t, 3600, *seed)
+	c.inTheMiddle(t)
+	device := strings.TrimSpace(c.shell(t, "cd "+driver+" && echo virtio*"))
+	c.shell(t, "echo "+device+" >"+driver+"/unbind")
+	if n := c.endStorm(t, storm); n["gone"] != 1 || n["stuck"] != 0 {
+		t.Errorf("the storm did not see its device go: %v", n)
+	}
+	if _, err := io.WriteString(w, "unbound\n"); err != nil {
+		t.Error(err)
+	}
+	w.Close()
+	if exit, err := witness.Wait(); err != nil || exit.Status() != 0 || !strings.HasSuffix(seen.String(), "passed\n") {
+		t.Errorf("a file that was open: %v, exit code %d: %s", err, exit.Status(), seen)
+	}
+	until(t, "the device is unbound", func() error { return HostLeaks(c.Binder) })
+
+	c.shell(t, "echo "+device+" >"+driver+"/bind && [ -c /dev/binder ]")
+	if n := c.endStorm(t, c.startStorm(t, *seconds, *seed+1000)); n["replies"] == 0 {
+		t.Errorf("nobody is answered after the device came back: %v", n)
+	}
+	c.idle(t)
+}
+
+// load unloads and loads the module; not while a file is open.
+func (c *check) load(t *testing.T) {
+	c.shell(t, "exec 3<>/dev/binder && if rmmod virtbinder; then exit 1; fi")
+	c.idle(t)
+	c.shell(t, fmt.Sprintf(`i=0
+		while [ $i -lt %d ]; do
+			rmmod virtbinder && ! [ -e /dev/binder ] && ! grep -q vbinder_call /proc/slabinfo || exit
+			insmod /lib/modules/virtbinder.ko && [ -c /dev/binder ] || exit
+			/run/storm /dev/binder run 0 $i 2 >/dev/null || exit
+			i=$((i + 1))
+		done`, *loads))
+	c.say(t, "the module was unloaded and loaded %d times", *loads)
+	c.idle(t)
+}
+
+// kmemleak asks the kernel for what nothing refers to, where it keeps account. What is
+// young may only not be referred to yet, so it is asked twice, and told to forget what
+// was there before the module's last load.
+func (c *check) kmemleak(t *testing.T) {
+	out := c.shell(t, `k=/sys/kernel/debug/kmemleak
+		if ! [ -e $k ]; then echo none; exit; fi
+		echo scan >$k; sleep 6; echo scan >$k; cat $k; echo asked`)
+	switch {
+	case out == "none\n":
+		c.say(t, "this kernel has no kmemleak; the driver's own counters and its slab cache are what was looked at")
+	case out != "asked\n":
+		t.Errorf("kmemleak:\n%s", out)
+	default:
+		c.say(t, "kmemleak has found nothing")
+	}
+}
+
+// reset resets the guest amid a storm.
+func (c *check) reset(t *testing.T) {
+	c.startStorm(t, 3600, *seed+2000)
+	c.inTheMiddle(t)
+	// The command's end is never told.
+	_, _ = c.Start(c.ctx, agentclient.Cmd{Path: "sh", Args: []string{"-c", "echo b >/proc/sysrq-trigger"}, Detach: true})
+	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	defer cancel()
+	if exit, err := c.End(ctx); err != nil || exit != vmm.Reboot {
+		t.Fatalf("the machine ended with %v, %v", exit, err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := HostLeaks(c.Binder); err != nil {
+		t.Error(err)
+	}
+	opened := slices.Sorted(func(yield func(string) bool) {
+		fds, _ := os.ReadDir("/proc/self/fd")
+		for _, fd := range fds {
+			name, _ := os.Readlink(filepath.Join("/proc/self/fd", fd.Name()))
+			if strings.Contains(name, "kvm") || strings.Contains(name, "memfd:") {
+				if !yield(name) {
+					return
+				}
+			}
+		}
+	})
+	if len(opened) > 0 {
+		t.Errorf("still open: %v", opened)
+	}
+}
