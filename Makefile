@@ -8,7 +8,7 @@ GUESTS := 6.12 6.1
 export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit e2e aosp-tests check generate build setup images image lab-images module initrd lab-shell oracle oracle-random oracle-programs clean distclean
+.PHONY: help run test unit fuzz e2e aosp-tests check generate build setup images image lab-images module initrd lab-shell oracle oracle-random oracle-programs storm guest-sanitize clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -19,12 +19,16 @@ run: setup images build initrd ## the demonstration, from nothing: images, guest
 
 test: setup images build initrd unit e2e ## unit tests, then the same path as `run` as an automated test
 
-unit: ## vet and the tests that need neither a VM nor root
+unit: fuzz ## vet and the tests that need neither a VM nor root
 	$(GO) vet ./...
 	$(GO) test ./...
 
-e2e: ## the end-to-end test alone (images and programs have to be there: make images build initrd)
-	$(GO) test -tags e2e -count=1 -timeout 60m -v ./internal/e2e
+FUZZ_RUNS ?= 5000
+fuzz: ## the guest driver's parser under ASan and UBSan, in userspace (FUZZ_RUNS=5000)
+	@$(MAKE) -s -C guest/module fuzz RUNS=$(FUZZ_RUNS)
+
+e2e: storm ## the end-to-end tests alone (images and programs have to be there: make images build initrd)
+	$(GO) test -tags e2e -count=1 -timeout 60m -v ./internal/e2e ./internal/guestcheck
 
 aosp-tests: setup images build initrd ## AOSP's own tests on virtbinder and on the stock driver: build/aosp.json (ONLY=REGEXP chooses programs)
 	build/bin/aosp-tests $(if $(ONLY),--only '$(ONLY)')
@@ -66,6 +70,17 @@ module: ## the guest driver, for each guest kernel
 
 initrd: module ## what guests boot: build/guest/VERSION/{vmlinuz,initrd.cpio}
 	@images/initrd.sh $(GUESTS)
+
+# Processor time rules here: the sanitizing kernel is ten times slower than another one.
+SANITIZE := -guests sanitize -memory 1024 -window 256 -storms 3 -loads 100
+guest-sanitize: setup images build storm oracle-programs ## the guest driver on a kernel with KASAN, lockdep and kmemleak, which is built at the first time: build/guestcheck/sanitize
+	@images/sanitize.sh
+	@images/module.sh sanitize && images/initrd.sh sanitize
+	$(GO) test -tags e2e -count=1 -timeout 6h -v ./internal/guestcheck -args $(SANITIZE)
+
+storm:
+	@mkdir -p build/guest
+	gcc -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -static -pthread -o build/guest/storm internal/guestcheck/storm/*.c
 
 oracle: setup images build initrd oracle-programs ## every scenario on our driver and on the kernel's own, compared (ORACLE="--only REGEXP --guests 6.12")
 	build/oracle/oracle run $(ORACLE)
