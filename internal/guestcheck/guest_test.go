@@ -29,13 +29,16 @@ var (
 	cpus    = flag.Int("cpus", 1, "processors of the guest")
 	memory  = flag.Uint64("memory", 512, "MiB of the guest's memory")
 	window  = flag.Uint64("window", 0, "MiB of buffer window; 0: the device's default")
-	seconds = flag.Int("seconds", 10, "length of each storm")
+	length  = flag.Int("length", 3000, "of each storm, in calls of the driver")
 	storms  = flag.Int("storms", 1, "storms, each from another seed")
-	peers   = flag.Int("peers", 8, "processes in a storm")
+	peers   = flag.Int("peers", 6, "processes in a storm")
 	seed    = flag.Uint64("seed", 1, "of the first storm")
 	loads   = flag.Int("loads", 3, "times to unload and load the module")
 	labCPUs = flag.Int("lab-cpus", 1, "processors of the nested lab's host")
 )
+
+// endless is the length of a storm that something else ends.
+const endless = 1 << 40
 
 // patience bounds what takes as long as the machine is slow.
 const patience = 10 * time.Minute
@@ -293,7 +296,7 @@ var happens = []string{"calls", "oneways", "replies", "dead", "failed", "interru
 func (c *check) storms(t *testing.T) {
 	all := counts{}
 	for i := range *storms {
-		for name, n := range c.endStorm(t, c.startStorm(t, *seconds, *seed+uint64(i))) {
+		for name, n := range c.endStorm(t, c.startStorm(t, *length, *seed+uint64(i))) {
 			all[name] += n
 		}
 		c.idle(t)
@@ -327,7 +330,7 @@ func (c *check) unbind(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen.await(t, "ready\n")
-	storm := c.startStorm(t, 3600, *seed)
+	storm := c.startStorm(t, endless, *seed)
 	c.inTheMiddle(t)
 	device := strings.TrimSpace(c.shell(t, "cd "+driver+" && echo virtio*"))
 	c.shell(t, "echo "+device+" >"+driver+"/unbind")
@@ -344,7 +347,7 @@ func (c *check) unbind(t *testing.T) {
 	until(t, "the device is unbound", func() error { return HostLeaks(c.Binder) })
 
 	c.shell(t, "echo "+device+" >"+driver+"/bind && [ -c /dev/binder ]")
-	if n := c.endStorm(t, c.startStorm(t, *seconds, *seed+1000)); n["replies"] == 0 {
+	if n := c.endStorm(t, c.startStorm(t, *length, *seed+1000)); n["replies"] == 0 {
 		t.Errorf("nobody is answered after the device came back: %v", n)
 	}
 	c.idle(t)
@@ -384,7 +387,7 @@ func (c *check) kmemleak(t *testing.T) {
 
 // reset resets the guest amid a storm.
 func (c *check) reset(t *testing.T) {
-	c.startStorm(t, 3600, *seed+2000)
+	c.startStorm(t, endless, *seed+2000)
 	c.inTheMiddle(t)
 	// The command's end is never told.
 	_, _ = c.Start(c.ctx, agentclient.Cmd{Path: "sh", Args: []string{"-c", "echo b >/proc/sysrq-trigger"}, Detach: true})

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * storm DEVICE run SECONDS SEED PEERS	peers on the device, killed and born again
+ * storm DEVICE run EXCHANGES SEED PEERS	peers on the device, killed and born again
  * storm DEVICE witness			see witness.c
  *
  * run keeps PEERS processes going (peer.c) and, every few of their calls, kills one
  * with SIGKILL wherever it is, or signals, stops or freezes one. The first of them is
  * the context manager and lives longer. It ends after
- * SECONDS, all peers killed, or when the device has gone: then every peer has to end
+ * EXCHANGES calls of the driver, all peers killed, or when the device has gone: then every peer has to end
  * by itself. It prints what happened as "name number" lines; exit code 0 if nothing
  * did that must not.
  */
@@ -185,9 +185,8 @@ static void let_work(void)
 		usleep(5000);
 }
 
-static int run(unsigned int seconds, uint64_t seed, unsigned int n)
+static int run(unsigned long exchanges, uint64_t seed, unsigned int n)
 {
-	time_t end = time(NULL) + seconds;
 	struct client client;
 	unsigned int i, left = 0;
 
@@ -201,7 +200,7 @@ static int run(unsigned int seconds, uint64_t seed, unsigned int n)
 	nr_peers = n;
 	for (i = 0; i < n; i++)
 		birth(i);
-	while (!gone && time(NULL) < end) {
+	while (!gone && counts->exchanges < exchanges) {
 		let_work();
 		disturb(&client);
 		reap();
@@ -225,7 +224,7 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[2], "witness"))
 		return witness();
 	if (argc == 6 && !strcmp(argv[2], "run") && atoi(argv[5]) > 0 && atoi(argv[5]) <= MAX_PEERS)
-		return run(atoi(argv[3]), strtoull(argv[4], NULL, 0), atoi(argv[5]));
-	fprintf(stderr, "usage: storm DEVICE run SECONDS SEED PEERS | storm DEVICE witness\n");
+		return run(strtoul(argv[3], NULL, 0), strtoull(argv[4], NULL, 0), atoi(argv[5]));
+	fprintf(stderr, "usage: storm DEVICE run EXCHANGES SEED PEERS | storm DEVICE witness\n");
 	return 2;
 }

@@ -13,7 +13,13 @@ _Atomic uint32_t handles[HANDLES];
 
 uint32_t random_handle(void)
 {
-	return one_in(50) ? random_below(1000) : handles[random_below(HANDLES)];
+	unsigned int i, from = random_below(HANDLES);
+
+	if (one_in(50))
+		return random_below(1000);
+	for (i = 0; i < HANDLES && !handles[(from + i) % HANDLES]; i++)
+		;
+	return handles[(from + i) % HANDLES];
 }
 
 void remember_handle(uint32_t handle)
@@ -120,7 +126,7 @@ void message_make(struct message *m)
 {
 	uint32_t n = random_below(one_in(8) ? MESSAGE_OBJECTS : 4);
 
-	m->len = 0;
+	m->len = 16;	/* the driver takes no object at 0 for a parent */
 	m->objects = 0;
 	m->sg_len = 0;
 	m->nr_fds = 0;

@@ -227,7 +227,7 @@ static void call(struct thread *t, bool oneway)
 {
 	struct binder_transaction_data_sg sg = { .transaction_data.code = 1 };
 
-	sg.transaction_data.target.handle = one_in(3) ? 0 : random_handle();
+	sg.transaction_data.target.handle = one_in(4) ? 0 : random_handle();
 	sg.transaction_data.flags = TF_ACCEPT_FDS | (oneway ? TF_ONE_WAY : 0) |
 				    (one_in(8) ? TF_CLEAR_BUF : 0) |
 				    (one_in(8) ? TF_UPDATE_TXN : 0);

@@ -66,6 +66,7 @@ struct message {
 /* Handles that the process knows; threads race for them, as they may. */
 #define HANDLES	32
 extern _Atomic uint32_t handles[HANDLES];
+/* Most often one of those, 0 if there are none. */
 uint32_t random_handle(void);
 void remember_handle(uint32_t handle);
 
