@@ -17,7 +17,7 @@ help: ## list the targets
 run: setup images build initrd ## the demonstration, from nothing: images, guest, Android's servicemanager, reports on netlink
 	$(BIN) demo
 
-test: setup images build initrd unit e2e ## unit tests, then the same path as `run` as an automated test
+test: setup images build initrd oracle-programs unit e2e ## unit tests, then the same path as `run` as an automated test
 
 unit: fuzz ## vet and the tests that need neither a VM nor root
 	$(GO) vet ./...
@@ -27,7 +27,7 @@ FUZZ_RUNS ?= 5000
 fuzz: ## the guest driver's parser under ASan and UBSan, in userspace (FUZZ_RUNS=5000)
 	@$(MAKE) -s -C guest/module fuzz RUNS=$(FUZZ_RUNS)
 
-e2e: storm ## the end-to-end tests alone (images and programs have to be there: make images build initrd)
+e2e: storm ## the end-to-end tests alone (images and programs have to be there: make images build initrd oracle-programs)
 	$(GO) test -tags e2e -count=1 -timeout 60m -v ./internal/e2e ./internal/guestcheck
 
 aosp-tests: setup images build initrd ## AOSP's own tests on virtbinder and on the stock driver: build/aosp.json (ONLY=REGEXP chooses programs)
@@ -90,9 +90,10 @@ SEED := 1
 oracle-random: setup images build initrd oracle-programs ## random programs on both drivers, compared (SEEDS=10000 SEED=1 ORACLE="--guests 6.12")
 	build/oracle/oracle random --seeds $(SEEDS) --seed $(SEED) $(ORACLE)
 
-oracle-programs:
+oracle-programs: # what `make oracle` and the end-to-end tests run in guests
 	@mkdir -p build/oracle
 	gcc -O1 -Wall -Wextra -Werror -static -o build/oracle/puppet driver/bindertest/puppet/guest/puppet.c
+	checkpolicy -U allow -o build/oracle/policy driver/bindertest/selinux/policy.conf
 	$(GO) build -trimpath -ldflags '-s -w' -o build/oracle/oracle ./internal/oracle/oracle
 
 lab-shell: lab-images build ## a shell on the nested lab's host (LAB="--kernel 7.x --smp 2" chooses another)

@@ -16,6 +16,7 @@ git git
 xz xz-utils
 zstd zstd
 depmod kmod
+checkpolicy checkpolicy
 /etc/ssl/certs/ca-certificates.crt ca-certificates
 /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
 /usr/lib/x86_64-linux-gnu/libelf.so.1 libelf1

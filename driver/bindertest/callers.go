@@ -59,6 +59,30 @@ var callerScenarios = []Scenario{
 		b.setEUID(2000)
 		b.read(call(0, 1))
 	}},
+	{"caller/uid-not-of-delivery", "nor does the uid at the delivery", nil, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		a.manage()
+		b.setEUID(3000)
+		b.read(oneway(0, 1))
+		b.setEUID(4000)
+		a.read(enter)
+	}},
+	{"caller/uid-of-manager", "whoever becomes context manager must have the first one's uid, at that moment", nil, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		a.manage()
+		a.kill()
+		b.setEUID(1000)
+		b.manage()
+		b.setEUID(0)
+		b.manage()
+	}},
+	{"caller/pid-of-the-dead", "a call whose caller has died tells no pid", nil, func(t *T) {
+		a, b := t.proc("a"), t.proc("b", uid(2000))
+		a.manage()
+		b.read(call(0, 1))
+		b.kill()
+		a.read(enter)
+	}},
 	{"caller/reply-uid", "a reply tells the replier's uid", nil, func(t *T) {
 		a, b := t.proc("a", uid(1234)), t.proc("b")
 		a.manage()
@@ -130,6 +154,13 @@ var callerScenarios = []Scenario{
 		a.niceNow()
 		a.read(free(a.got.Buffer))
 	}},
+	{"caller/nice-of-oneway-below-object", "unless the receiver has a lower one already", nil, func(t *T) {
+		a, b := t.proc("a", nice(1)), t.proc("b", nice(-7))
+		a.manageExt(binder(0, 0, 3))
+		b.read(oneway(0, 1))
+		a.read(enter)
+		a.niceNow()
+	}},
 	{"caller/nice-restored-before-wait", "an idle thread goes back to the process's nice value", nil, func(t *T) {
 		a, b := t.proc("a", nice(5)), t.proc("b", nice(-5))
 		a.manageExt(binder(0, 0, 3))
@@ -169,6 +200,23 @@ var callerScenarios = []Scenario{
 		b.read(call(0, 1))
 		a.niceNow()
 		a.write(free(a.got.Buffer), reply())
+		a.niceNow()
+	}},
+	{"caller/nice-no-right", "without any right to it nothing changes", nil, func(t *T) {
+		a, b := t.proc("a"), t.proc("b", nice(-7))
+		a.manageExt(binder(0, 0, 0x7f))
+		a.setEUID(1000)
+		a.read(enter)
+		b.read(call(0, 1))
+		a.niceNow()
+	}},
+	{"caller/nice-rlimit-below", "RLIMIT_NICE also takes away what a thread has beyond it", nil, func(t *T) {
+		a, b := t.proc("a", nice(-9)), t.proc("b", nice(-7))
+		a.manageExt(binder(0, 0, 0x7f))
+		a.rlimit(unix.RLIMIT_NICE, 23)
+		a.setEUID(1000)
+		b.read(oneway(0, 1))
+		a.read(enter)
 		a.niceNow()
 	}},
 	{"caller/error-none", "no failure: BR_OK", nil, func(t *T) {

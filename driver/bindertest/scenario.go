@@ -29,6 +29,7 @@ var sections = [][]Scenario{
 	freezeScenarios,
 	onewayScenarios,
 	callerScenarios,
+	lsmScenarios,
 }
 
 // Scenarios lists all of them, in the order of their sections.

@@ -41,6 +41,9 @@ func TestScenarios(t *testing.T) {
 			if diff := cmp.Diff(core, run(t, s, fake.NewRing)); diff != "" {
 				t.Errorf("core (-) and ring (+) differ:\n%s", diff)
 			}
+			if core == "" {
+				return // only a kernel can run it: the oracle does
+			}
 			want, recorded := bindertest.Golden(kernel, s.Name)
 			if _, differs := bindertest.Differs(kernel, s.Name); differs || !recorded {
 				want, recorded = bindertest.OurGolden(s.Name)

@@ -146,8 +146,13 @@ type received struct {
 	offsets []uint64
 }
 
-// handle is the handle in object i.
-func (r *received) handle(i int) uint32 { return uapi.Object(r.data[r.offsets[i]:]).Handle() }
+// handle is the handle in object i, an impossible one if nothing of the kind came.
+func (r *received) handle(i int) uint32 {
+	if i >= len(r.offsets) || uint64(len(r.data)) < uapi.SizeFlatBinderObject || r.offsets[i] > uint64(len(r.data))-uapi.SizeFlatBinderObject {
+		return ^uint32(0)
+	}
+	return uapi.Object(r.data[r.offsets[i]:]).Handle()
+}
 
 // fd is the descriptor in object i.
 func (r *received) fd(i int) fd {

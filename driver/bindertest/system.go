@@ -38,14 +38,16 @@ const (
 	Files           Feature = "real files, epoll and descriptors"
 	BinderFS        Feature = "binderfs"
 	SecurityContext Feature = "security contexts"
+	LSM             Feature = "a security module that denies"
 )
 
 // Attr is what a process starts as.
 type Attr struct {
 	UID      uint32 // real, effective and saved, in the initial user namespace
 	Nice     int
-	NewPIDNS bool // in a pid namespace of its own, as its init
-	NewUser  bool // in a user namespace of its own where UID is seen as 0
+	NewPIDNS bool   // in a pid namespace of its own, as its init
+	NewUser  bool   // in a user namespace of its own where UID is seen as 0
+	Domain   string // SELinux domain of selinux/policy.conf; "": that of who starts it
 }
 
 // Process is a thread group.

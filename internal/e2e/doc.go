@@ -4,6 +4,7 @@
 // `virtbinder demo`, the program that users run, on each kernel that matters, and
 // looks at what it leaves behind. TestReports* run on the lab's host, as the same
 // test program once more, and hold the failure reports on its netlink against the
-// kernel's. Nothing in them is skipped: what they need and do not find is a failure
+// kernel's. TestLSM compares our driver with the kernel's own in guests whose security
+// module denies. Nothing in them is skipped: what they need and do not find is a failure
 // that says what makes it.
 package e2e

@@ -3,7 +3,6 @@
 package oracle
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -49,6 +48,20 @@ func loadStock() error {
 	return nil
 }
 
+// loadPolicy has SELinux deny what the lsm scenarios need denied. Until then it gives
+// no process a label of its own.
+func loadPolicy() error {
+	const at = "/sys/fs/selinux"
+	policy, err := os.ReadFile("/policy")
+	if err != nil {
+		return err
+	}
+	if err := unix.Mount("selinuxfs", at, "selinuxfs", 0, ""); err != nil && !errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("mount %s: %w", at, err)
+	}
+	return os.WriteFile(at+"/load", policy, 0)
+}
+
 // newSystem makes the machine with one of its two drivers.
 func newSystem(name, program string, pool *puppet.Pool) (*puppet.System, error) {
 	c := puppet.Config{
@@ -56,7 +69,7 @@ func newSystem(name, program string, pool *puppet.Pool) (*puppet.System, error) 
 		Device: func(context string) string { return "/dev/" + context },
 		Has: []bindertest.Feature{
 			bindertest.FreezeNotice, bindertest.PendingFrozen, bindertest.Namespaces, bindertest.Signals, bindertest.Files,
-			bindertest.SecurityContext,
+			bindertest.SecurityContext, bindertest.LSM,
 		},
 	}
 	if name == stock {
@@ -67,13 +80,9 @@ func newSystem(name, program string, pool *puppet.Pool) (*puppet.System, error) 
 	return puppet.New(c)
 }
 
-// stockFeatures are those of this kernel's driver. Its security contexts are those
-// of the guest's LSM; AppArmor, Debian's default, has none for a file's opener.
+// stockFeatures are those of this kernel's driver.
 func stockFeatures() []bindertest.Feature {
-	all := []bindertest.Feature{bindertest.Namespaces, bindertest.Signals, bindertest.Files}
-	if lsm, err := os.ReadFile("/sys/kernel/security/lsm"); err == nil && bytes.Contains(lsm, []byte("selinux")) {
-		all = append(all, bindertest.SecurityContext)
-	}
+	all := []bindertest.Feature{bindertest.Namespaces, bindertest.Signals, bindertest.Files, bindertest.SecurityContext, bindertest.LSM}
 	if kernelAtLeast("6.2") {
 		all = append(all, bindertest.PendingFrozen)
 	}

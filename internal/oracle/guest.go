@@ -29,7 +29,7 @@ func (c *GuestCmd) Run() error {
 	// There is one processor: what else there is of us should not compete with the puppets.
 	runtime.GOMAXPROCS(2)
 	debug.SetGCPercent(400)
-	if err := loadStock(); err != nil {
+	if err := errors.Join(loadStock(), loadPolicy()); err != nil {
 		return err
 	}
 	g := &guest{program: c.Program, out: json.NewEncoder(os.Stdout), pool: &puppet.Pool{}}

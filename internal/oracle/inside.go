@@ -50,6 +50,7 @@ func (r *inside) run(ctx context.Context, w work) error {
 	err := writeInitrd(initrd, filepath.Join(r.top, "build", "guest", r.series, "overlay.cpio"), map[string]string{
 		"oracle": filepath.Join(r.top, "build", "oracle", "oracle"),
 		"puppet": filepath.Join(r.top, "build", "oracle", "puppet"),
+		"policy": filepath.Join(r.top, "build", "oracle", "policy"),
 	})
 	if err != nil {
 		return err

@@ -16,10 +16,10 @@ import (
 )
 
 // guestCmdline keeps the boot short. Grace periods are expedited so that a release
-// does not wait for one longer than it takes to look. SELinux, without a policy, gives
-// every process the same label, and the stock driver one to pass on.
+// does not wait for one longer than it takes to look. SELinux denies what the lsm
+// scenarios need denied, and gives the stock driver labels to pass on.
 const guestCmdline = "console=ttyS0 panic=-1 quiet mitigations=off cryptomgr.notests random.trust_cpu=on rcupdate.rcu_expedited=1 " +
-	"security=selinux selinux=1"
+	"security=selinux selinux=1 enforcing=1"
 
 // bootTime bounds a boot. The nested lab on a loaded machine is slow.
 const bootTime = 4 * time.Minute

@@ -48,7 +48,7 @@ func (k *Kernel) Kernel() string { return "" }
 // labels is not a kernel's word.
 func (k *Kernel) Has(f bindertest.Feature) bool {
 	switch f {
-	case bindertest.BinderFS:
+	case bindertest.BinderFS, bindertest.LSM:
 		return false
 	}
 	return true
