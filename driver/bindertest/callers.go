@@ -84,8 +84,9 @@ var callerScenarios = []Scenario{
 		a.read(enter)
 	}},
 	{"caller/reply-uid", "a reply tells the replier's uid", nil, func(t *T) {
-		a, b := t.proc("a", uid(1234)), t.proc("b")
-		a.manage()
+		a, b := t.proc("a"), t.proc("b")
+		a.manage() // as root: the uid of the first one is pinned
+		a.setEUID(1234)
 		a.read(enter)
 		b.read(call(0, 1))
 		a.read(free(a.got.Buffer), reply())
@@ -193,9 +194,10 @@ var callerScenarios = []Scenario{
 		a.niceNow()
 	}},
 	{"caller/nice-rlimit", "a receiver without the right to a lower nice value gets what RLIMIT_NICE allows", nil, func(t *T) {
-		a, b := t.proc("a", uid(1000)), t.proc("b", nice(-10))
+		a, b := t.proc("a"), t.proc("b", nice(-10))
+		a.manage() // as root: the uid of the first one is pinned
 		a.rlimit(unix.RLIMIT_NICE, 25)
-		a.manage()
+		a.setEUID(1000)
 		a.read(enter)
 		b.read(call(0, 1))
 		a.niceNow()
