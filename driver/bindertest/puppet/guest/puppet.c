@@ -33,6 +33,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -81,32 +82,41 @@ static __attribute__((noreturn)) void die(int status)
 	_exit(status);
 }
 
-static void get(int sock, void *to, size_t len)
+/* Fills the vector from the stream, or sends it; in as few calls as it takes, since calls are what takes time. */
+static void transfer(int sock, struct iovec *v, int n, int out)
 {
-	while (len) {
-		ssize_t n = read(sock, to, len);
+	while (n) {
+		struct msghdr m = { .msg_iov = v, .msg_iovlen = n };
+		ssize_t done = out ? sendmsg(sock, &m, MSG_NOSIGNAL) : recvmsg(sock, &m, 0);
 
-		if (n < 0 && errno == EINTR)
+		if (done < 0 && errno == EINTR)
 			continue;
-		if (n <= 0)
-			die(n < 0 ? 2 : 0);
-		to = (char *)to + n;
-		len -= n;
+		if (done <= 0)
+			die(done < 0 ? 2 : 0);
+		while (n && (size_t)done >= v->iov_len) {
+			done -= v->iov_len;
+			v++;
+			n--;
+		}
+		if (n) {
+			v->iov_base = (char *)v->iov_base + done;
+			v->iov_len -= done;
+		}
 	}
 }
 
-static void put(int sock, const void *from, size_t len)
+static void get(int sock, void *to, size_t len)
 {
-	while (len) {
-		ssize_t n = send(sock, from, len, MSG_NOSIGNAL);
+	struct iovec v = { to, len };
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			die(3);
-		from = (const char *)from + n;
-		len -= n;
-	}
+	transfer(sock, &v, !!len, 0);
+}
+
+static void put(int sock, const void *head, size_t head_len, const void *data, size_t len)
+{
+	struct iovec v[2] = { { (void *)head, head_len }, { (void *)data, len } };
+
+	transfer(sock, v, len ? 2 : 1, 1);
 }
 
 /* ---- memory that may not be there ---- */
@@ -446,6 +456,29 @@ static void execute(struct thread *t, const struct call *c, struct result *r)
 	}
 }
 
+/* There is never more than one call in the stream, so what comes at once with its head is its data. */
+static void get_call(struct thread *t, struct call *c)
+{
+	struct iovec v[2] = { { c, sizeof(*c) }, { t->stage, STAGE_SIZE - 1 } };
+	struct msghdr m = { .msg_iov = v, .msg_iovlen = 2 };
+	size_t have;
+	ssize_t n;
+
+	do
+		n = recvmsg(t->sock, &m, 0);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		die(0);
+	if ((size_t)n < sizeof(*c)) {
+		get(t->sock, (char *)c + n, sizeof(*c) - n);
+		n = sizeof(*c);
+	}
+	have = n - sizeof(*c);
+	if (c->data_len >= STAGE_SIZE || have > c->data_len)
+		die(6);
+	get(t->sock, t->stage + have, c->data_len - have);
+}
+
 static __attribute__((noreturn)) void *perform(void *sock)
 {
 	struct thread t = { .sock = (intptr_t)sock, .euid = process_euid };
@@ -457,15 +490,11 @@ static __attribute__((noreturn)) void *perform(void *sock)
 		struct call c;
 		struct result r = { 0 };
 
-		get(t.sock, &c, sizeof(c));
-		if (c.data_len >= STAGE_SIZE)
-			die(6);
-		get(t.sock, t.stage, c.data_len);
+		get_call(&t, &c);
 		follow_euid(&t);
 		errno = 0;
 		execute(&t, &c, &r);
-		put(t.sock, &r, sizeof(r));
-		put(t.sock, t.stage, r.data_len);
+		put(t.sock, &r, sizeof(r), t.stage, r.data_len);
 		if (c.op == OP_EXIT)
 			syscall(SYS_exit, 0);
 	}
@@ -521,13 +550,13 @@ static __attribute__((noreturn)) void *clerk(void *arg)
 	int64_t hello = 0;
 	int sock = (intptr_t)arg;
 
-	put(sock, &hello, sizeof(hello));
+	put(sock, &hello, sizeof(hello), NULL, 0);
 	for (;;) {
 		char order;
 		int fd = take(sock, &order);
 		int64_t answer = order == 'T' ? start(perform, move_up(fd)) : order == 'F' ? fetch() : reset();
 
-		put(sock, &answer, sizeof(answer));
+		put(sock, &answer, sizeof(answer), NULL, 0);
 	}
 }
 
