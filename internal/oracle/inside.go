@@ -24,8 +24,8 @@ const (
 )
 
 const (
-	silence  = 3 * time.Minute // a part in the guest that says nothing for so long is stuck
-	maxBoots = 12              // a guest that dies more often is not worth another try
+	silence  = 15 * time.Minute // a part in the guest that says nothing for so long is stuck
+	maxBoots = 12               // a guest that dies more often is not worth another try
 )
 
 // work is what a guest is given to do: the scenarios, or random programs.

@@ -228,7 +228,7 @@ func (p *process) Kill() error {
 }
 
 // patience bounds the wait for what should take no time at all.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // end kills and reaps it.
 func (p *process) end() error {
