@@ -68,7 +68,7 @@ func runOracle(t *testing.T, result string, to any, args ...string) {
 	if err := os.RemoveAll(path); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(filepath.Join(top, "build", "bin", "oracle"), args...)
+	cmd := exec.Command(filepath.Join(top, "build", "oracle", "oracle"), args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = top, os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		t.Errorf("oracle: %v", err)
