@@ -381,3 +381,36 @@ func TestUndo(t *testing.T) {
 		t.Fatalf("%d buffers left with the server", n)
 	}
 }
+
+// TestPollersAreToldOnce: an event asks pollers to look; until one has, there is
+// nothing to add. Then more work is another event, and what a look found needs none.
+func TestPollersAreToldOnce(t *testing.T) {
+	w := newWorld(t)
+	mgr, cli := w.open(1).manage(), w.open(2)
+	mgr.send(enter, nil, false)
+	look := func(want bool) {
+		t.Helper()
+		if ready, errno := w.vm.Poll(w.x, mgr.id, mgr.tid); ready != want || errno != 0 {
+			t.Fatalf("poll: %t, %v", ready, errno)
+		}
+	}
+	called := func(events int) {
+		t.Helper()
+		w.events = nil
+		cli.tid++
+		cli.send(call(0, 1, 0, 0, 0), nil, true)
+		told := []Event{{Kind: EventPoll, Proc: mgr.id}}[:events]
+		if !slices.Equal(w.events, told) {
+			t.Fatalf("events %v, want %v", w.events, told)
+		}
+	}
+	called(0) // nobody polls
+	look(true)
+	w.want(mgr.send(nil, nil, true), "TRANSACTION")
+	w.want(mgr.send(reply(0, 0), nil, true), "TRANSACTION_COMPLETE")
+	look(false)
+	called(1)
+	called(0)
+	look(true)
+	called(1)
+}

@@ -42,6 +42,7 @@ type Process struct {
 	outstanding int    // transactions queued on it or being served by it
 	lostOneways uint32 // cancelled by its release
 	freezers    []*freezeWait
+	pollArmed   bool // a poller has looked since the last EventPoll
 
 	mem     mapping
 	buffers []*Buffer // by alloc.Range
@@ -220,13 +221,12 @@ func (p *Process) wakeForTodo(x *Exec) {
 	}
 }
 
-// pollWake tells the guest that a poller of the process should look again.
+// pollWake tells the guest that pollers of the process should look again, once for
+// all of them until one has looked: who waits by then has looked or was told.
 func (p *Process) pollWake(x *Exec) {
-	for _, th := range p.threads {
-		if th.looper&looperPoll != 0 {
-			x.event(p.vm, Event{Kind: EventPoll, Proc: p.id})
-			return
-		}
+	if p.pollArmed {
+		p.pollArmed = false
+		x.event(p.vm, Event{Kind: EventPoll, Proc: p.id})
 	}
 }
 

@@ -221,6 +221,7 @@ func (vm *VM) Poll(x *Exec, id ProcID, tid uint32) (bool, unix.Errno) {
 		return false, errno
 	}
 	th.looper |= looperPoll
+	p.pollArmed = true
 	return th.hasWork(th.availableForProcWork()), 0
 }
 
