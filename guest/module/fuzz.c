@@ -157,15 +157,16 @@ void vb_sender_cut(struct vb_sender *s, const struct vb_payload_mark *m)
 
 /* ---- what must hold after a piece ---- */
 
-static void check_objects(const struct vb_gather *g, const struct vbinder_txn *t)
+/* Each descriptor belongs to one object: *fds counts those that came before. */
+static void check_objects(const struct vb_gather *g, const struct vbinder_txn *t, u64 *fds)
 {
 	const struct vbinder_obj *o = (const struct vbinder_obj *)g->obj.p + t->obj_first;
 	u32 i;
 
 	for (i = 0; i < t->obj_count; i++) {
 		INVARIANT(o[i].raw_len <= sizeof(o[i].raw));
-		INVARIANT((u64)o[i].fd_first + o[i].fd_count <=
-			  g->fd.len / sizeof(struct vbinder_fd));
+		INVARIANT(!o[i].fd_count || o[i].fd_first == *fds);
+		*fds += o[i].fd_count;
 		INVARIANT(o[i].seg_len <= g->limits->max_map);
 		INVARIANT(!o[i].seg_len || o[i].seg_pos + o[i].seg_len <= sender.len);
 	}
@@ -176,6 +177,7 @@ static void check_piece(const struct vb_gather *g)
 	const struct vbinder_txn *t = (const struct vbinder_txn *)g->txn.p;
 	const struct vbinder_fd *fd = (const struct vbinder_fd *)g->fd.p;
 	u32 i, taken = 0, objects = 0, n = g->txn.len / sizeof(*t);
+	u64 fds = 0;
 
 	INVARIANT(vb_gather_ctl_len(g) + sender.runs * sizeof(struct vbinder_extent) <=
 		  g->limits->max_ctl);
@@ -186,8 +188,9 @@ static void check_piece(const struct vb_gather *g)
 		INVARIANT(t[i].data_pos + t[i].data_len <= sender.len);
 		INVARIANT(!t[i].obj_count || t[i].obj_first == objects);
 		objects += t[i].obj_count;
-		check_objects(g, &t[i]);
+		check_objects(g, &t[i], &fds);
 	}
+	INVARIANT(fds == g->fd.len / sizeof(*fd));
 	INVARIANT(objects == g->obj.len / sizeof(struct vbinder_obj));
 	for (i = 0; i < g->fd.len / sizeof(*fd); i++)
 		taken += !fd[i].error;
@@ -311,7 +314,7 @@ static u32 make_objects(u32 at, u32 n, struct binder_transaction_data *tr)
 		case 1:
 			o.ptr.hdr.type = BINDER_TYPE_PTR;
 			o.ptr.buffer = spoil(ADDR + rnd(MEM));
-			o.ptr.length = spoil(rnd(600));
+			o.ptr.length = spoil(rnd(rnd(4) ? 600 : 5000));
 			break;
 		case 2:
 			o.fda.hdr.type = BINDER_TYPE_FDA;
