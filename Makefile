@@ -72,7 +72,7 @@ initrd: module ## what guests boot: build/guest/VERSION/{vmlinuz,initrd.cpio}
 	@images/initrd.sh $(GUESTS)
 
 # Processor time rules here: the sanitizing kernel is ten times slower than another one.
-SANITIZE := -guests sanitize -memory 1024 -window 256 -storms 3 -loads 100
+SANITIZE := -guests sanitize -memory 1024 -window 256 -storms 3 -loads 100 -scenarios . -programs 1000
 guest-sanitize: setup images build storm oracle-programs ## the guest driver on a kernel with KASAN, lockdep and kmemleak, which is built at the first time: build/guestcheck/sanitize
 	@images/sanitize.sh
 	@images/module.sh sanitize && images/initrd.sh sanitize

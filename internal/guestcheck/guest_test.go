@@ -94,11 +94,7 @@ func TestGuest(t *testing.T) {
 		t.Run(series, func(t *testing.T) {
 			goroutines := runtime.NumGoroutine()
 			c := boot(t, series)
-			steps := []struct {
-				name string
-				run  func(*testing.T)
-			}{{"storm", c.storms}, {"unbind", c.unbind}, {"load", c.load}, {"kmemleak", c.kmemleak}, {"reset", c.reset}}
-			for _, s := range steps {
+			for _, s := range c.steps() {
 				if !t.Run(s.name, func(t *testing.T) { c.step(t, s.run) }) {
 					return // what follows a failure says nothing
 				}
@@ -111,6 +107,23 @@ func TestGuest(t *testing.T) {
 			})
 		})
 	}
+}
+
+// step is one part of a guest's life.
+type step struct {
+	name string
+	run  func(*testing.T)
+}
+
+func (c *check) steps() []step {
+	steps := []step{{"storm", c.storms}}
+	if *scenarios != "" {
+		steps = append(steps, step{"scenarios", c.scenarios})
+	}
+	if *programs > 0 {
+		steps = append(steps, step{"programs", c.programs})
+	}
+	return append(steps, step{"unbind", c.unbind}, step{"load", c.load}, step{"kmemleak", c.kmemleak}, step{"reset", c.reset})
 }
 
 // check is a running guest under check.
@@ -156,14 +169,7 @@ func boot(t *testing.T, series string) *check {
 // message where this kernel can do that.
 func (c *check) prepare(t *testing.T) {
 	t.Helper()
-	program, err := os.Open(filepath.Join(top, "build", "guest", "storm"))
-	if err != nil {
-		t.Fatalf("%v; run `make storm`", err)
-	}
-	defer program.Close()
-	if _, err := c.Run(c.ctx, program, "sh", "-c", "cat >/run/storm && chmod 755 /run/storm"); err != nil {
-		t.Fatal(err)
-	}
+	c.bring(t, filepath.Join("guest", "storm"))
 	c.shell(t, `for d in /sys/kernel/debug/fail*; do
 		[ -e $d/verbose ] || continue
 		echo 0 >$d/verbose

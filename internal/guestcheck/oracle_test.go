@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package guestcheck
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"virtbinder/guest/agentclient"
+	"virtbinder/internal/oracle"
+)
+
+var (
+	scenarios = flag.String("scenarios", "", "run the oracle's scenarios that this regular expression matches")
+	programs  = flag.Int("programs", 0, "run as many of the oracle's random programs")
+)
+
+// scenarios runs the oracle's scenarios, on both drivers, for what the kernel says of
+// it. Whether the drivers do the same is `make oracle`'s to judge; here it is counted.
+func (c *check) scenarios(t *testing.T) {
+	run, equal, transcripts := 0, 0, map[string]string{}
+	c.oracle(t, func(l oracle.Line) {
+		switch {
+		case l.Scenario == "" || l.Begin || l.NA != "":
+		case l.Error != "":
+			t.Errorf("scenario %s on %s: %s", l.Scenario, l.System, l.Error)
+		case transcripts[l.Scenario] == "":
+			run++
+			transcripts[l.Scenario] = l.Transcript
+		case transcripts[l.Scenario] == l.Transcript:
+			equal++
+		default:
+			c.say(t, "scenario %s: virtbinder\n%s\nstock\n%s", l.Scenario, transcripts[l.Scenario], l.Transcript)
+		}
+	}, "--only", *scenarios)
+	c.say(t, "%d scenarios, %d equal", run, equal)
+	if run == 0 {
+		t.Error("no scenario was run")
+	}
+}
+
+func (c *check) programs(t *testing.T) {
+	run, equal := 0, 0
+	c.oracle(t, func(l oracle.Line) {
+		switch p := l.Program; {
+		case p == nil || p.Result == "":
+		case p.Result == oracle.Equal:
+			run++
+			equal++
+		default:
+			run++
+			c.say(t, "program %d differs: %s", p.Seed, p.Diff)
+		}
+	}, "--seed", strconv.FormatUint(*seed, 10), "--seeds", strconv.Itoa(*programs))
+	c.say(t, "%d random programs, %d equal", run, equal)
+	if run != *programs {
+		t.Errorf("%d programs were run, not %d", run, *programs)
+	}
+}
+
+// oracle runs the oracle's part in the guest and takes in what it says.
+func (c *check) oracle(t *testing.T, take func(oracle.Line), args ...string) {
+	t.Helper()
+	for _, name := range []string{"oracle", "puppet"} {
+		c.bring(t, filepath.Join("oracle", name))
+	}
+	out, w := io.Pipe()
+	var errs strings.Builder
+	go func() {
+		exit, err := c.Exec(c.ctx, agentclient.Cmd{Path: "/run/oracle", Args: append([]string{"guest", "/run/puppet"}, args...), Stdout: w, Stderr: &errs})
+		if err == nil && exit != 0 {
+			err = fmt.Errorf("exit code %d: %s", exit, errs.String())
+		}
+		w.CloseWithError(err)
+	}()
+	for d := json.NewDecoder(out); ; {
+		var l oracle.Line
+		if err := d.Decode(&l); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatalf("the oracle's part in the guest: %v", err)
+		}
+		take(l)
+	}
+	c.idle(t)
+}
+
+// bring copies a program of build/ into the guest's /run.
+func (c *check) bring(t *testing.T, name string) {
+	t.Helper()
+	program, err := os.Open(filepath.Join(top, "build", name))
+	if err != nil {
+		t.Fatalf("%v; run `make storm oracle-programs`", err)
+	}
+	defer program.Close()
+	to := "/run/" + filepath.Base(name)
+	if _, err := c.Run(c.ctx, program, "sh", "-c", "cat >"+to+" && chmod 755 "+to); err != nil {
+		t.Fatal(err)
+	}
+}
