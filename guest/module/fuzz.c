@@ -314,7 +314,7 @@ static u32 make_objects(u32 at, u32 n, struct binder_transaction_data *tr)
 		case 1:
 			o.ptr.hdr.type = BINDER_TYPE_PTR;
 			o.ptr.buffer = spoil(ADDR + rnd(MEM));
-			o.ptr.length = spoil(rnd(rnd(4) ? 600 : 5000));
+			o.ptr.length = spoil(rnd(n > 12 ? 40 : rnd(4) ? 600 : 5000));
 			break;
 		case 2:
 			o.fda.hdr.type = BINDER_TYPE_FDA;
