@@ -59,12 +59,23 @@ func (r *request) publish(d *Device) uint32 {
 
 func (r *request) thread() thread { return thread{r.head.Proc, r.head.TID} }
 
+// maxKeptFixes bounds the fix-ups that wait for FETCH_FIX. A driver that follows the
+// protocol fetches one answer's at once.
+const maxKeptFixes = 1 << 18
+
+var errFixesLost = errors.New("vbinder: the driver does not fetch the fix-ups of its answers")
+
 // keepFixes holds the rest of an answer's fix-ups until FETCH_FIX.
 func (d *Device) keepFixes(r *request, rest []driver.Fix) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.act.Load() != r.queue.act {
 		return // reset: the guest has dropped every token
+	}
+	if d.moreFixes += len(rest); d.moreFixes > maxKeptFixes {
+		d.moreFixes -= len(rest)
+		r.queue.act.fail(errFixesLost)
+		return
 	}
 	d.more[r.thread()] = append([]driver.Fix(nil), rest...)
 	d.moreCount.Store(int32(len(d.more)))
@@ -80,6 +91,7 @@ func (d *Device) takeFixes(to []driver.Fix, t thread, n int) (fixes []driver.Fix
 	defer d.mu.Unlock()
 	rest := d.more[t]
 	n = min(n, len(rest))
+	d.moreFixes -= n
 	if more = n < len(rest); more {
 		d.more[t] = rest[n:]
 	} else {
@@ -107,6 +119,7 @@ func (d *Device) dropProcFixes(id driver.ProcID) {
 	for t, fixes := range d.more {
 		if t.proc == id {
 			all = append(all, fixes...)
+			d.moreFixes -= len(fixes)
 			delete(d.more, t)
 		}
 	}

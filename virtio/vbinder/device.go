@@ -101,6 +101,7 @@ type Device struct {
 	snapshots snapshots
 	mu        lockrank.Mutex
 	more      map[thread][]driver.Fix // rests of fix-up tables, for FETCH_FIX; guarded by mu
+	moreFixes int                     // in all of more
 }
 
 // thread names a guest thread.
@@ -240,6 +241,7 @@ func (d *Device) Reset() {
 	d.snapshots.reset()
 	d.mu.Lock()
 	clear(d.more)
+	d.moreFixes = 0
 	d.moreCount.Store(0)
 	d.mu.Unlock()
 }

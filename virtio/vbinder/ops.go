@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"virtbinder/driver"
+	"virtbinder/driver/uapi"
 	"virtbinder/virtio"
 	"virtbinder/virtio/vbinder/wire"
 )
@@ -184,6 +185,9 @@ func (run *runner) ioctl(r *request) (bool, error) {
 	}
 	if err := r.room(0, 0, wire.LenIoctlArg); err != nil {
 		return false, err
+	}
+	if r.queue.control && cmd != uapi.BINDER_THREAD_EXIT {
+		return false, &wire.Error{Errno: unix.EPROTO, Field: "vbinder_ioctl.cmd", Value: uint64(cmd), Reason: "not an ioctl of the control queue: it might wait"}
 	}
 	run.queue.dev.VM().Ioctl(&run.exec, &r.core, cmd, &r.arg)
 	return true, nil

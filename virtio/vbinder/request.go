@@ -19,6 +19,8 @@ const (
 	// keepBytes and keepEntries are what a free request keeps of its memory.
 	keepBytes   = 16 << 10
 	keepEntries = 256
+	// minRead is what every read returns: BR_NOOP.
+	minRead = 4
 )
 
 // request is one chain with everything that is made of it. It belongs to its
@@ -119,6 +121,8 @@ func (r *request) room(fixCap, repCap, brCap uint32) error {
 		return &wire.Error{Errno: unix.EINVAL, Field: "vbinder_wr.report_cap", Value: uint64(repCap), Reason: fmt.Sprintf("more than %d", maxReports)}
 	case brCap > maxRead:
 		return &wire.Error{Errno: unix.EINVAL, Field: "vbinder_wr.read_size", Value: uint64(brCap), Reason: fmt.Sprintf("more than %d", maxRead)}
+	case brCap > 0 && brCap < minRead:
+		return &wire.Error{Errno: unix.EINVAL, Field: "vbinder_wr.read_size", Value: uint64(brCap), Reason: "less than one BR code"}
 	case wire.ResponseSize(fixCap, repCap, brCap) > uint64(r.chain.Writable()):
 		return &wire.Error{Errno: unix.EINVAL, Field: "writable part", Value: uint64(r.chain.Writable()), Reason: "too small for the answer"}
 	}
