@@ -97,10 +97,32 @@ func newGang(t *testing.T, code []byte) *gang {
 		if b.drv, err = virtiotest.Start(dev, virtiotest.Config{Inline: true, Memory: 32 << 20}); err != nil {
 			t.Fatal(err)
 		}
-		b.forget()
+		b.setup()
 		g.all = append(g.all, b)
 	}
 	return g
+}
+
+// setup brings a guest to where interesting things begin: a context manager with a
+// parked looper, and a client.
+func (b *bandit) setup() {
+	b.forget()
+	b.send(wire.QRequest, wire.OpContext, 0, contextBody("binder"))
+	b.check()
+	for pid := range uint32(2) {
+		b.send(wire.QRequest, wire.OpOpen, 0, openBody(b.contexts[0], "u:r:x:s0", pid+1))
+		b.check()
+		body := le.AppendUint64(le.AppendUint64(nil, 0x7000_0000_0000), 8192)
+		proc := b.procs[pid]
+		b.submit(wire.QRequest, b.header(wire.OpMmap, proc, 1, body), wire.SizeofResp, sent{op: wire.OpMmap, proc: proc, len: 8192})
+		ioctl := make([]byte, wire.SizeofIoctl)
+		le.PutUint32(ioctl, uapi.BINDER_SET_CONTEXT_MGR)
+		b.submit(wire.QRequest, b.header(wire.OpIoctl, proc, 1, ioctl), wire.SizeofResp+wire.LenIoctlArg, sent{op: wire.OpIoctl})
+		w := &writeRead{read: 256}
+		w.command(uapi.BC_ENTER_LOOPER)
+		b.submit(wire.QRequest, b.header(wire.OpWriteRead, proc, 1, w.body()), wire.SizeofResp+256, sent{op: wire.OpWriteRead, proc: proc})
+		b.check()
+	}
 }
 
 func (b *bandit) forget() {
@@ -120,11 +142,14 @@ func (g *gang) run() {
 		}
 	}
 	for _, b := range g.all {
-		b.reset()
+		b.drv.SetStatus(0)
 		for kind, n := range b.dev.VM().Counts() {
 			if n.Active != 0 {
 				g.t.Errorf("%d %s left", n.Active, kind)
 			}
+		}
+		if s := b.dev.Stats(); s.Outstanding != 0 || s.WindowReserved != 0 {
+			g.t.Errorf("after a reset: %+v", s)
 		}
 		if err := b.drv.Close(); err != nil {
 			g.t.Error(err)
@@ -146,10 +171,11 @@ func (b *bandit) reset() {
 	if err := b.drv.Up(0); err != nil {
 		b.t.Fatal(err)
 	}
+	b.forget()
 	if s := b.dev.Stats(); s.Outstanding != 0 || s.WindowReserved != 0 {
 		b.t.Fatalf("after a reset: %+v", s)
 	}
-	b.forget()
+	b.setup()
 }
 
 // check takes what came back and looks at what did not.
