@@ -107,14 +107,19 @@ func (th *Thread) fill(x *Exec) {
 }
 
 // askForLooper turns the leading BR_NOOP into BR_SPAWN_LOOPER when the pool is
-// exhausted and may grow.
+// exhausted and may grow. A continued read left its own behind, in the reader's
+// memory.
 func (th *Thread) askForLooper(r *Request) {
 	p := th.proc
 	if p.requestedThreads == 0 && p.waiting == nil && p.startedThreads < p.maxThreads &&
-		th.looper&(looperRegistered|looperEntered) != 0 && len(r.Resp.BR) >= 4 && !r.Continued {
+		th.looper&(looperRegistered|looperEntered) != 0 && (r.Continued || len(r.Resp.BR) >= 4) {
 		p.requestedThreads++
-		le.PutUint32(r.Resp.BR, uapi.BR_SPAWN_LOOPER)
 		p.countBR(uapi.BR_SPAWN_LOOPER)
+		if r.Continued {
+			r.Resp.Flags |= RespSpawn
+			return
+		}
+		le.PutUint32(r.Resp.BR, uapi.BR_SPAWN_LOOPER)
 	}
 }
 

@@ -86,6 +86,7 @@ const (
 	RespMoreFix
 	RespStopped
 	RespRetry // gather anew from WriteConsumed on, judged against process Val
+	RespSpawn // a continued read: BR_SPAWN_LOOPER stands where its buffer begins
 )
 
 // NoPos says that a response carries no transaction.

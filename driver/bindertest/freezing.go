@@ -115,9 +115,10 @@ var freezeScenarios = []Scenario{
 		a.manage()
 		a.read(enter)
 		b.read(call(0, 1))
-		c.freeze(a, 60000)
+		c.freeze(a, 1000)
 		a.kill()
-		c.frozenInfo(a)
+		d := t.proc("d")
+		d.frozenInfo(a)
 	}},
 	{"freeze/waiter-killed", "who waits is killed: thawed again", nil, func(t *T) {
 		a, b, c := t.proc("a"), t.proc("b"), t.proc("c")

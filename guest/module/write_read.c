@@ -315,6 +315,9 @@ static int vb_exchange_read(struct vb_exchange *x, struct vb_call *c)
 
 	bwr->read_consumed += d.copied;
 	x->again |= d.nothing;
+	if (!err && le32_to_cpu(c->req.resp->flags) & VBINDER_RESP_SPAWN &&
+	    put_user(BR_SPAWN_LOOPER, (u32 __user *)(unsigned long)bwr->read_buffer))
+		return -EFAULT;
 	return err;
 }
 

@@ -3,6 +3,8 @@
 package fake
 
 import (
+	"encoding/binary"
+
 	"golang.org/x/sys/unix"
 
 	"virtbinder/driver"
@@ -186,6 +188,9 @@ func (x *exchange) read(d *delivery, again bool) {
 	}
 	n, nothing, errno := d.deliver(put)
 	x.readConsumed += uint64(n)
+	if errno == 0 && d.resp.Flags&driver.RespSpawn != 0 && x.out == nil {
+		errno = x.th.p.write(x.readBuffer, binary.LittleEndian.AppendUint32(nil, uapi.BR_SPAWN_LOOPER))
+	}
 	if errno == 0 && (again || nothing) {
 		x.send()
 		return
