@@ -8,7 +8,7 @@ GUESTS := 6.12 6.1
 export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit fuzz e2e aosp-tests check generate build setup images image lab-images module initrd lab-shell oracle oracle-random oracle-programs storm guest-sanitize clean distclean
+.PHONY: help run test unit race lockdep fuzz e2e aosp-tests check generate build setup images image lab-images module initrd lab-shell oracle oracle-random oracle-programs storm guest-sanitize clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -22,6 +22,12 @@ test: setup images build initrd oracle-programs unit e2e ## unit tests, then the
 unit: fuzz ## vet and the tests that need neither a VM nor root
 	$(GO) vet ./...
 	$(GO) test ./...
+
+race: ## the core and the devices under the race detector (needs gcc)
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./driver/... ./virtio/... ./internal/guestmem
+
+lockdep: ## the same with the order of locks checked
+	$(GO) test -tags lockdep ./driver/... ./virtio/... ./internal/lockrank
 
 FUZZ_RUNS ?= 5000
 fuzz: ## the guest driver's parser under ASan and UBSan, in userspace (FUZZ_RUNS=5000)

@@ -26,6 +26,9 @@ type world struct {
 	done    map[*Request]bool
 	reports []Report
 	events  []Event
+
+	during func() // within the next copy
+	always func() // within every effect
 }
 
 func newWorld(t *testing.T) *world {
@@ -59,12 +62,36 @@ func (w *world) Reserve(n uint64) (uint64, error) {
 	}
 	return off, nil
 }
-func (w *world) Release(off, n uint64)        { clear(w.mem[off : off+n]) }
-func (w *world) Bytes(off, n uint64) []byte   { return w.mem[off : off+n] }
-func (w *world) Copy(f func() error) error    { return f() }
-func (w *world) Complete(_ *Exec, r *Request) { w.done[r] = true }
-func (w *world) Event(_ *Exec, e Event)       { w.events = append(w.events, e) }
-func (w *world) Report(r Report)              { w.reports = append(w.reports, r) }
+func (w *world) Release(off, n uint64)      { clear(w.mem[off : off+n]); w.effect() }
+func (w *world) Bytes(off, n uint64) []byte { return w.mem[off : off+n] }
+
+// Copy runs what a test wants to happen meanwhile, as another caller of the core.
+func (w *world) Copy(f func() error) error {
+	if then := w.during; then != nil {
+		w.during = nil
+		w.aside(then)
+	}
+	return f()
+}
+
+// aside runs f with a way into the core of its own.
+func (w *world) aside(f func()) {
+	outer := w.x
+	w.x = &Exec{}
+	f()
+	w.x = outer
+}
+
+// effect runs what a test wants to happen at every effect of a call.
+func (w *world) effect() {
+	if w.always != nil {
+		w.aside(w.always)
+	}
+}
+
+func (w *world) Complete(_ *Exec, r *Request) { w.done[r] = true; w.effect() }
+func (w *world) Event(_ *Exec, e Event)       { w.events = append(w.events, e); w.effect() }
+func (w *world) Report(r Report)              { w.reports = append(w.reports, r); w.effect() }
 
 // guest is a process with one looper thread, whose tid is its pid.
 type guest struct {
