@@ -19,7 +19,7 @@ import (
 // TestOracle runs every scenario on both drivers, in guests of both kernels.
 func TestOracle(t *testing.T) {
 	var r oracle.Results
-	runOracle(t, "oracle.json", &r, "run")
+	checkDenied(t, runOracle(t, "oracle.json", &r, "run"))
 	byName := map[string]map[string]oracle.Outcome{}
 	for _, o := range r.Scenarios {
 		if byName[o.Name] == nil {
@@ -58,7 +58,7 @@ func TestOracleRandom(t *testing.T) {
 }
 
 // runOracle runs the program and reads what it left.
-func runOracle(t *testing.T, result string, to any, args ...string) {
+func runOracle(t *testing.T, result string, to any, args ...string) (top string) {
 	t.Helper()
 	top, err := lab.FindTop()
 	if err != nil {
@@ -80,4 +80,5 @@ func runOracle(t *testing.T, result string, to any, args ...string) {
 	if err != nil {
 		t.Fatalf("it left no result: %v", err)
 	}
+	return top
 }
