@@ -327,8 +327,8 @@ var fileScenarios = []Scenario{
 		f := a.give(b)
 		b.on(f).ioctl(uapi.BINDER_VERSION, make([]byte, 4))
 		b.on(f).maxThreads(3)
-		b.on(f).read(enter)
 		b.on(f).poll()
+		b.on(f).read(enter)
 	}},
 	{"file/other-process-any", "ioctls that are not about the caller's thread work for another process too", nil, func(t *T) {
 		a, b := t.proc("a"), t.proc("b", bare)

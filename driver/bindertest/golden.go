@@ -4,6 +4,7 @@ package bindertest
 
 import (
 	"embed"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,7 +26,12 @@ func Golden(kernel, name string) (transcript string, ok bool) { return load("sto
 func OurGolden(name string) (transcript string, ok bool) { return load("virtbinder", name) }
 
 func load(dir, name string) (string, bool) {
-	b, err := testdata.ReadFile("testdata/" + dir + "/" + section(name) + ".txt")
+	return find(testdata, "testdata/"+dir+"/"+section(name)+".txt", name)
+}
+
+// find looks for a scenario's transcript in a file.
+func find(tree fs.FS, file, name string) (string, bool) {
+	b, err := fs.ReadFile(tree, file)
 	if err != nil {
 		return "", false
 	}
@@ -43,26 +49,24 @@ func section(name string) string {
 }
 
 // Record writes transcripts, by the names of their scenarios, to dir: one file for
-// each section. What dir had is replaced.
+// each section. What dir has of other scenarios stays.
 func Record(dir string, transcripts map[string]string) error {
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	files := map[string]*txtar.Archive{}
 	for _, s := range Scenarios() {
+		name := section(s.Name)
 		got, ok := transcripts[s.Name]
 		if !ok {
-			continue
+			if got, ok = find(os.DirFS(dir), name+".txt", s.Name); !ok {
+				continue
+			}
 		}
-		a := files[section(s.Name)]
-		if a == nil {
-			a = &txtar.Archive{}
-			files[section(s.Name)] = a
+		if files[name] == nil {
+			files[name] = &txtar.Archive{}
 		}
-		a.Files = append(a.Files, txtar.File{Name: s.Name, Data: []byte(got)})
+		files[name].Files = append(files[name].Files, txtar.File{Name: s.Name, Data: []byte(got)})
 	}
 	for name, a := range files {
 		if err := os.WriteFile(filepath.Join(dir, name+".txt"), txtar.Format(a), 0o644); err != nil {
