@@ -22,6 +22,7 @@ var sections = [][]Scenario{
 	ioctlScenarios,
 	commandScenarios,
 	returnScenarios,
+	objectScenarios,
 	transactionScenarios,
 	poolScenarios,
 	referenceScenarios,
