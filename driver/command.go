@@ -15,11 +15,12 @@ type command struct {
 	run  func(th *Thread, x *Exec, r *Request, arg []byte) unix.Errno
 }
 
-// commands is indexed by the number in the code.
+// commands is indexed by the number in the code. One without run is refused as an
+// unknown code is.
 var commands = [...]command{
 	{uapi.BC_TRANSACTION, (*Thread).cmdTransaction},
 	{uapi.BC_REPLY, (*Thread).cmdReply},
-	{uapi.BC_ACQUIRE_RESULT, unsupported},
+	{uapi.BC_ACQUIRE_RESULT, nil}, // never implemented
 	{uapi.BC_FREE_BUFFER, func(th *Thread, x *Exec, r *Request, arg []byte) unix.Errno {
 		th.freeBuffer(x, r, le.Uint64(arg))
 		return 0
@@ -30,7 +31,7 @@ var commands = [...]command{
 	{uapi.BC_DECREFS, refCommand(false, false)},
 	{uapi.BC_INCREFS_DONE, doneCommand(false)},
 	{uapi.BC_ACQUIRE_DONE, doneCommand(true)},
-	{uapi.BC_ATTEMPT_ACQUIRE, unsupported},
+	{uapi.BC_ATTEMPT_ACQUIRE, nil}, // never implemented
 	{uapi.BC_REGISTER_LOOPER, (*Thread).cmdRegisterLooper},
 	{uapi.BC_ENTER_LOOPER, (*Thread).cmdEnterLooper},
 	{uapi.BC_EXIT_LOOPER, func(th *Thread, _ *Exec, _ *Request, _ []byte) unix.Errno {
@@ -62,8 +63,6 @@ var commands = [...]command{
 	}},
 }
 
-func unsupported(*Thread, *Exec, *Request, []byte) unix.Errno { return unix.EINVAL }
-
 func refCommand(inc, strong bool) func(*Thread, *Exec, *Request, []byte) unix.Errno {
 	return func(th *Thread, x *Exec, _ *Request, arg []byte) unix.Errno {
 		return th.proc.refCommand(x, le.Uint32(arg), inc, strong)
@@ -78,7 +77,7 @@ func doneCommand(strong bool) func(*Thread, *Exec, *Request, []byte) unix.Errno 
 }
 
 func lookup(code uint32) *command {
-	if n := code & 0xff; int(n) < len(commands) && commands[n].code == code {
+	if n := code & 0xff; int(n) < len(commands) && commands[n].code == code && commands[n].run != nil {
 		return &commands[n]
 	}
 	return nil

@@ -112,6 +112,7 @@ func (bd *builder) copy() error {
 	for i := uint32(0); i < bd.g.ObjCount; i++ {
 		le.PutUint64(offs[i*8:], bd.r.Objects[bd.g.ObjFirst+i].Offset)
 	}
+	clear(win[bd.tr.DataSize:align8(bd.tr.DataSize)])
 	if bd.label != "" {
 		n := copy(win[bd.secctx:], bd.label)
 		clear(win[bd.secctx+uint64(n) : bd.secctx+align8(uint64(len(bd.label))+1)])

@@ -24,12 +24,13 @@ type Range int32
 const none Range = 0 // nodes[0] is never used
 
 // node is one range of the window, allocated or free, and at the same time a
-// node of the treap it is in.
+// node of the tree it is in.
 type node struct {
 	off, size   uint64
 	prev, next  Range // neighbours by address
-	left, right Range // children in the treap
-	prio        uint32
+	left, right Range // children in the tree
+	parent      Range
+	red         bool
 	free        bool
 	async       bool
 }
@@ -42,16 +43,14 @@ type Allocator struct {
 	asyncFree uint64
 	nodes     []node
 	spare     []Range
-	freeRoot  Range // by (size, off)
+	freeRoot  Range // by size
 	usedRoot  Range // by off
-	seed      uint32
 	used      int
 }
 
 // Reset makes a an allocator of size bytes, all free. size is a multiple of Align.
 func (a *Allocator) Reset(size uint64) {
-	*a = Allocator{size: size, free: size, asyncFree: size / 2, nodes: append(a.nodes[:0], node{}), spare: a.spare[:0],
-		seed: 0x9e3779b9}
+	*a = Allocator{size: size, free: size, asyncFree: size / 2, nodes: append(a.nodes[:0], node{}), spare: a.spare[:0]}
 	if size > 0 {
 		r := a.newNode(node{off: 0, size: size, prev: none, next: none, free: true})
 		a.freeRoot = a.insert(a.freeRoot, r, a.bySize)
@@ -80,7 +79,6 @@ func (a *Allocator) Alloc(size uint64, async bool) (Range, uint64, error) {
 	if r == none {
 		return none, 0, ErrNoSpace
 	}
-	a.freeRoot = a.remove(a.freeRoot, r, a.bySize)
 	if rest := a.nodes[r].size - size; rest > 0 {
 		n := a.nodes[r]
 		tail := a.newNode(node{off: n.off + size, size: rest, prev: r, next: n.next, free: true})
@@ -90,6 +88,7 @@ func (a *Allocator) Alloc(size uint64, async bool) (Range, uint64, error) {
 		a.nodes[r].next, a.nodes[r].size = tail, size
 		a.freeRoot = a.insert(a.freeRoot, tail, a.bySize)
 	}
+	a.freeRoot = a.remove(a.freeRoot, r) // after the insertion, as in the kernel
 	n := &a.nodes[r]
 	n.free, n.async = false, async
 	a.free -= size
@@ -122,7 +121,7 @@ func (a *Allocator) Bounds(r Range) (off, size uint64) { return a.nodes[r].off, 
 // Free gives an allocated range back and joins it with free neighbours.
 func (a *Allocator) Free(r Range) {
 	n := &a.nodes[r]
-	a.usedRoot = a.remove(a.usedRoot, r, a.byOff)
+	a.usedRoot = a.remove(a.usedRoot, r)
 	a.used--
 	a.free += n.size
 	if n.async {
@@ -133,7 +132,7 @@ func (a *Allocator) Free(r Range) {
 		a.join(r, n.next)
 	}
 	if p := a.nodes[r].prev; p != none && a.nodes[p].free {
-		a.freeRoot = a.remove(a.freeRoot, p, a.bySize)
+		a.freeRoot = a.remove(a.freeRoot, p)
 		a.joinInto(p, r)
 		r = p
 	}
@@ -155,7 +154,7 @@ func (a *Allocator) walk(r Range, f func(Range, uint64, uint64, bool) bool) bool
 
 // join takes the free range next out of the tree and into r, its left neighbour.
 func (a *Allocator) join(r, next Range) {
-	a.freeRoot = a.remove(a.freeRoot, next, a.bySize)
+	a.freeRoot = a.remove(a.freeRoot, next)
 	a.joinInto(r, next)
 }
 
@@ -170,13 +169,18 @@ func (a *Allocator) joinInto(r, next Range) {
 	a.spare = append(a.spare, next)
 }
 
+// bestFit finds the smallest free range that is large enough; of several, the one
+// that is highest in the tree.
 func (a *Allocator) bestFit(size uint64) Range {
 	best := none
 	for r := a.freeRoot; r != none; {
 		n := &a.nodes[r]
-		if n.size >= size {
+		switch {
+		case n.size == size:
+			return r
+		case n.size > size:
 			best, r = r, n.left
-		} else {
+		default:
 			r = n.right
 		}
 	}
@@ -184,8 +188,7 @@ func (a *Allocator) bestFit(size uint64) Range {
 }
 
 func (a *Allocator) newNode(n node) Range {
-	a.seed = a.seed*1664525 + 1013904223
-	n.prio, n.left, n.right = a.seed, none, none
+	n.left, n.right, n.parent = none, none, none
 	if l := len(a.spare); l > 0 {
 		r := a.spare[l-1]
 		a.spare = a.spare[:l-1]

@@ -20,32 +20,38 @@ type span struct {
 	async     bool
 }
 
-func (n *naive) alloc(size uint64, async bool) (uint64, bool) {
+// alloc says whether there is room, and takes the range at got, which must be one of
+// the smallest that are large enough.
+func (n *naive) alloc(size uint64, async bool, got uint64) (fits, best bool) {
 	if async && n.async < size {
-		return 0, false
+		return false, false
 	}
-	best, bestSize, pos := uint64(0), ^uint64(0), uint64(0)
+	bestSize, gotSize, pos := ^uint64(0), uint64(0), uint64(0)
 	sort.Slice(n.used, func(i, j int) bool { return n.used[i].off < n.used[j].off })
 	for i := 0; i <= len(n.used); i++ {
 		end := n.size
 		if i < len(n.used) {
 			end = n.used[i].off
 		}
-		if gap := end - pos; gap >= size && gap < bestSize {
-			best, bestSize = pos, gap
+		gap := end - pos
+		if gap >= size {
+			bestSize = min(bestSize, gap)
+		}
+		if pos == got && gap > 0 {
+			gotSize = gap
 		}
 		if i < len(n.used) {
 			pos = n.used[i].off + n.used[i].size
 		}
 	}
 	if bestSize == ^uint64(0) {
-		return 0, false
+		return false, false
 	}
-	n.used = append(n.used, span{best, size, async})
+	n.used = append(n.used, span{got, size, async})
 	if async {
 		n.async -= size
 	}
-	return best, true
+	return true, gotSize == bestSize
 }
 
 func (n *naive) free(off uint64) {
@@ -84,13 +90,15 @@ func TestAgainstNaive(t *testing.T) {
 			sz := uint64(1+rnd.Intn(64)) * Align
 			async := rnd.Intn(3) == 0
 			_, off, err := a.Alloc(sz, async)
-			want, ok := n.alloc(sz, async)
-			if (err == nil) != ok || ok && off != want {
-				t.Fatalf("seed %d step %d: alloc %d: got %#x, %v; want %#x, %v", seed, step, sz, off, err, want, ok)
+			fits, best := n.alloc(sz, async, off)
+			if (err == nil) != fits || fits && !best {
+				t.Fatalf("seed %d step %d: alloc %d: got %#x, %v; fits %v, best fit %v", seed, step, sz, off, err, fits, best)
 			}
-			if ok {
+			if fits {
 				live = append(live, off)
 			}
+			a.checkTree(t, a.freeRoot)
+			a.checkTree(t, a.usedRoot)
 		}
 		for _, off := range live {
 			r, _ := a.Find(off)
@@ -103,6 +111,27 @@ func TestAgainstNaive(t *testing.T) {
 			t.Fatalf("seed %d: the window did not come back whole: %v", seed, err)
 		}
 	}
+}
+
+// checkTree checks that a tree is red-black, and returns the black nodes of a path.
+func (a *Allocator) checkTree(t *testing.T, r Range) int {
+	if r == none {
+		return 1
+	}
+	n := &a.nodes[r]
+	for _, c := range []Range{n.left, n.right} {
+		if c != none && a.nodes[c].parent != r || n.red && a.red(c) {
+			t.Fatalf("range %d has a child %d that it should not", r, c)
+		}
+	}
+	black := a.checkTree(t, n.left)
+	if black != a.checkTree(t, n.right) {
+		t.Fatalf("range %d: paths of different black length", r)
+	}
+	if !n.red {
+		black++
+	}
+	return black
 }
 
 func TestFindOnlyExactStart(t *testing.T) {

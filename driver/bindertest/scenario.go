@@ -47,6 +47,7 @@ func (s Scenario) Missing(sys System) (f Feature, missing bool) {
 }
 
 // Run runs a scenario on a System which is new: no process, no context manager yet.
+// (A context may have had one before, which was root: no other uid is ever the first.)
 // It returns the transcript: what was done and all that could be observed. An error
 // means that the System broke, not that it behaves differently; the transcript then
 // ends where it did.

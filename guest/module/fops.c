@@ -134,6 +134,7 @@ static int vb_ioctl_host(struct vb_proc *proc, const struct vb_ioctl *io, void _
 	body->euid = cpu_to_le32(from_kuid(&init_user_ns, current_euid()));
 	if (io->in && copy_from_user(body->arg, arg, io->in)) {
 		vb_msg_free(msg);
+		vb_thread_seen(proc);
 		return io->fault;
 	}
 	if (io->manages)
@@ -155,17 +156,21 @@ static int vb_ioctl_host(struct vb_proc *proc, const struct vb_ioctl *io, void _
 }
 
 /*
- * The version is the guest's to say, but the host must see the call: a thread's
- * first ioctl, whichever it is, changes what its first read does.
+ * Lets the host see a call that is answered here: a thread's first ioctl, whichever
+ * it is and whether or not it fails, changes what its first read does.
  */
-static int vb_ioctl_version(struct vb_proc *proc, struct binder_version __user *arg)
+void vb_thread_seen(struct vb_proc *proc)
 {
 	static const struct vb_ioctl seen = { .cmd = BINDER_VERSION };
 
-	if (put_user(VB_PROTOCOL_VERSION, &arg->protocol_version))
-		return -EINVAL;
 	vb_ioctl_host(proc, &seen, NULL);
-	return 0;
+}
+
+/* The version is the guest's to say. */
+static int vb_ioctl_version(struct vb_proc *proc, struct binder_version __user *arg)
+{
+	vb_thread_seen(proc);
+	return put_user(VB_PROTOCOL_VERSION, &arg->protocol_version) ? -EINVAL : 0;
 }
 
 static long vb_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -185,8 +190,12 @@ static long vb_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return vb_write_read(proc, file, user);
 	}
 	io = vb_ioctl_find(cmd);
-	if (!io || (!io->any_process && !vb_proc_is_mine(proc)))
+	if (!(io && io->any_process) && !vb_proc_is_mine(proc))
 		return -EINVAL;
+	if (!io) {
+		vb_thread_seen(proc);
+		return -EINVAL;
+	}
 	return vb_ioctl_host(proc, io, user);
 }
 

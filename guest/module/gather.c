@@ -24,10 +24,14 @@
 /* Does not fit this piece; the caller tries again with an empty one. */
 #define VB_FULL		1
 
+/*
+ * Not among them: BC_ACQUIRE_RESULT and BC_ATTEMPT_ACQUIRE, which no driver ever
+ * implemented, and which it refuses before it reads their payload.
+ */
 static const u32 vb_commands[] = {
-	BC_TRANSACTION, BC_REPLY, BC_ACQUIRE_RESULT, BC_FREE_BUFFER,
+	BC_TRANSACTION, BC_REPLY, BC_FREE_BUFFER,
 	BC_INCREFS, BC_ACQUIRE, BC_RELEASE, BC_DECREFS,
-	BC_INCREFS_DONE, BC_ACQUIRE_DONE, BC_ATTEMPT_ACQUIRE,
+	BC_INCREFS_DONE, BC_ACQUIRE_DONE,
 	BC_REGISTER_LOOPER, BC_ENTER_LOOPER, BC_EXIT_LOOPER,
 	BC_REQUEST_DEATH_NOTIFICATION, BC_CLEAR_DEATH_NOTIFICATION,
 	BC_DEAD_BINDER_DONE, BC_TRANSACTION_SG, BC_REPLY_SG,

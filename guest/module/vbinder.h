@@ -349,6 +349,8 @@ void vb_reports_send(struct vb_proc *proc, const struct vb_req *req);
 
 extern const struct file_operations vb_fops;
 
+void vb_thread_seen(struct vb_proc *proc);
+
 long vb_write_read(struct vb_proc *proc, struct file *file, void __user *arg);
 int vb_call_cache_init(void);
 void vb_call_cache_exit(void);

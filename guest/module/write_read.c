@@ -406,8 +406,10 @@ long vb_write_read(struct vb_proc *proc, struct file *file, void __user *arg)
 	struct vb_exchange x = { .proc = proc, .file = file, .bwr = &bwr };
 	int err;
 
-	if (copy_from_user(&bwr, arg, sizeof(bwr)))
+	if (copy_from_user(&bwr, arg, sizeof(bwr))) {
+		vb_thread_seen(proc);
 		return -EFAULT;
+	}
 	x.writing = bwr.write_consumed < bwr.write_size;
 	err = x.writing ? vb_lsm_relabel(proc) : 0;
 	if (!err)

@@ -93,6 +93,9 @@ func known(code uint32) bool {
 	if code>>8&0xff != 'c' || nr >= uint32(len(sizes)) {
 		return false
 	}
+	if code == uapi.BC_ACQUIRE_RESULT || code == uapi.BC_ATTEMPT_ACQUIRE {
+		return false // never implemented: refused before their payload is read
+	}
 	dir := uint32(1)
 	if sizes[nr] == 0 {
 		dir = 0

@@ -75,12 +75,14 @@ func (th *thread) ioctl(c bindertest.Call) {
 		th.version(f, a, end)
 	case c.Cmd == uapi.BINDER_WRITE_READ:
 		th.writeReadAt(f, a, end)
-	case !found || !io.anyProcess && f.binder.owner != th.p:
+	case !io.anyProcess && f.binder.owner != th.p:
 		end(unix.EINVAL)
+	case !found:
+		th.seen(f, unix.EINVAL, end)
 	default:
 		in, errno := a.read(io.in)
 		if errno != 0 {
-			end(io.fault)
+			th.seen(f, io.fault, end)
 			return
 		}
 		th.hostIoctl(f, c.Cmd, io, in, func(errno unix.Errno, out []byte) {
@@ -92,13 +94,19 @@ func (th *thread) ioctl(c bindertest.Call) {
 	}
 }
 
-// version is the guest's to say, but the host must see the call.
+// seen lets the host see a call that the guest answers: a thread's first ioctl,
+// whichever it is, changes what its first read does.
+func (th *thread) seen(f *file, errno unix.Errno, end func(unix.Errno)) {
+	th.hostIoctl(f, uapi.BINDER_VERSION, hostIoctl{}, nil, func(unix.Errno, []byte) { end(errno) })
+}
+
+// version is the guest's to say.
 func (th *thread) version(f *file, a *argument, end func(unix.Errno)) {
+	var errno unix.Errno
 	if a.write(le.AppendUint32(nil, uapi.ProtocolVersion)) != 0 {
-		end(unix.EINVAL)
-		return
+		errno = unix.EINVAL
 	}
-	th.hostIoctl(f, uapi.BINDER_VERSION, hostIoctl{}, nil, func(unix.Errno, []byte) { end(0) })
+	th.seen(f, errno, end)
 }
 
 func (th *thread) writeReadAt(f *file, a *argument, end func(unix.Errno)) {
@@ -109,7 +117,7 @@ func (th *thread) writeReadAt(f *file, a *argument, end func(unix.Errno)) {
 	const size = 48 // of binder_write_read
 	b, errno := a.read(size)
 	if errno != 0 {
-		end(errno)
+		th.seen(f, errno, end)
 		return
 	}
 	x := &exchange{th: th, b: f.binder, file: f, bwr: decodeBWR(b)}
