@@ -77,15 +77,29 @@ static int vb_map_ask(struct vb_proc *proc, unsigned long addr, unsigned long le
 	return 0;
 }
 
+/*
+ * In two pieces: for one that fills its vma x86 reserves the memory type, and loses
+ * the reservation for good when only a part of the vma is unmapped. The mapping of
+ * the whole window has reserved it already.
+ */
+static int vb_map_pages(struct vm_area_struct *vma, unsigned long pfn, unsigned long len)
+{
+	unsigned long first = len > PAGE_SIZE ? len - PAGE_SIZE : len;
+	int err = remap_pfn_range(vma, vma->vm_start, pfn, first, vma->vm_page_prot);
+
+	if (!err && first < len)
+		err = remap_pfn_range(vma, vma->vm_start + first, pfn + PHYS_PFN(first),
+				      len - first, vma->vm_page_prot);
+	return err;
+}
+
 static int vb_map_insert(struct vb_proc *proc, struct vm_area_struct *vma)
 {
 	struct vb_device *dev = proc->dev;
 	int err = -ENODEV, idx = srcu_read_lock(&dev->srcu);
 
 	if (!READ_ONCE(dev->dead))
-		err = remap_pfn_range(vma, vma->vm_start,
-				      PHYS_PFN(dev->window_phys + proc->map_off),
-				      proc->map_len, vma->vm_page_prot);
+		err = vb_map_pages(vma, PHYS_PFN(dev->window_phys + proc->map_off), proc->map_len);
 	srcu_read_unlock(&dev->srcu, idx);
 	return err;
 }

@@ -16,7 +16,7 @@ var splatPattern = regexp.MustCompile(strings.Join([]string{
 	`suspicious RCU usage`, `sleeping function called`, `scheduling while atomic`, `DEBUG_LOCKS_WARN_ON`, `lock held when returning to user`,
 	`INFO: task .* blocked`, `INFO: rcu`, `rcu: INFO:`, `soft lockup`, `hard LOCKUP`, `workqueue lockup`, `turning off the locking correctness`,
 	`list_(add|del) corruption`, `refcount_t: `, `unreferenced object`, `Objects remaining`, `Slab cache still has objects`, `kmem_cache_destroy`,
-	`Memory leak detector disabled`, `Bad page state`, `Bad rss-counter`, `page_table_check`, `usercopy: Kernel memory`, `detected buffer overflow`,
+	`Memory leak detector disabled`, `Bad page state`, `Bad rss-counter`, `page_table_check`, `usercopy: Kernel memory`, `detected buffer overflow`, `x86/PAT: .*(invalid|conflicting)`,
 }, "|"))
 
 // quoteLines is how much of a complaint is quoted.

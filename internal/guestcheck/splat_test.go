@@ -12,6 +12,7 @@ func TestSplats(t *testing.T) {
 [    0.012345] kasan: KernelAddressSanitizer initialized (generic)
 [    0.100000] kmemleak: Kernel memory leak detector initialized (mem pool available: 15797)
 [    0.100000] virtbinder virtio1: 1 request queues, inline doorbell, window 512 MiB at 0x100000000
+[    0.150000] x86/PAT: Configuration [0-7]: WB  WC  UC- UC  WB  WP  UC- WT
 [    0.200000] random: crng init done
 [    0.210000] Spectre V2 : WARNING is not at the beginning of anything here
 `
@@ -27,6 +28,7 @@ func TestSplats(t *testing.T) {
 		"UBSAN: array-index-out-of-bounds in gather.c:10:2",
 		"unreferenced object 0xffff888000000000 (size 64):",
 		"BUG vbinder_call (Not tainted): Objects remaining in vbinder_call on __kmem_cache_shutdown()",
+		"x86/PAT: storm:60 freeing invalid memtype [mem 0x410621000-0x410621fff]",
 		"Oops: general protection fault, probably for non-canonical address 0xdffffc0000000000",
 	} {
 		got := Splats(quiet + "[    1.000000] " + line + "\n[    1.000001] more of it\n")
