@@ -128,9 +128,14 @@ type result struct {
 // markerCode is guest/failures' MarkerCode.
 const markerCode = 0x4d000000
 
+// listener is a client of the reports.
+type listener interface {
+	all() ([]capture, error) // that came so far
+}
+
 // play runs the cases and sorts what the socket received by them: the report with a
 // case's marker ends it.
-func play(t *testing.T, raw *rawListener, where, vm string, run func(context.Context) ([]byte, error)) *played {
+func play(t *testing.T, raw listener, where, vm string, run func(context.Context) ([]byte, error)) *played {
 	t.Helper()
 	before, _ := raw.all()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -330,11 +335,17 @@ type machine struct {
 // bootVM boots a guest and waits for its agent. It is ended with the test.
 func bootVM(t *testing.T, flags ...string) *machine {
 	t.Helper()
+	return bootGuest(t, "6.12", flags...)
+}
+
+// bootGuest is bootVM with a guest kernel of a series.
+func bootGuest(t *testing.T, series string, flags ...string) *machine {
+	t.Helper()
 	top, err := lab.FindTop()
 	if err != nil {
 		t.Fatal(err)
 	}
-	guest := filepath.Join(top, "build", "guest", "6.12")
+	guest := filepath.Join(top, "build", "guest", series)
 	m := &machine{t: t}
 	args := append([]string{"boot", "--name", vmName, "-k", filepath.Join(guest, "vmlinuz"), "-i", filepath.Join(guest, "initrd.cpio"),
 		"-p", "console=ttyS0 panic=-1 quiet mitigations=off cryptomgr.notests random.trust_cpu=on",
