@@ -70,7 +70,7 @@ func (r run) inGuest(ctx context.Context, top, out string, only *regexp.Regexp, 
 // to, the stock driver needs a security module that it can get contexts from.
 func (m *machine) serving(ctx context.Context, out string, say func(string, ...any)) ([]string, error) {
 	nothing := program{name: "probe", command: []string{"sh", "-c", ". " + scriptDir + "checks.sh; begin 1; check probe.Session true; finish"},
-		script: true, timeout: patience}
+		script: true}
 	if _, err := m.trial(ctx, nothing, virtbinder, out); err != nil {
 		return nil, err
 	}

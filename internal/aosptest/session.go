@@ -97,7 +97,7 @@ func (m *machine) session(ctx context.Context, p program, filter, driver string,
 		args = append(args, "--gtest_filter="+filter)
 	}
 	fmt.Fprintf(log, "# %s %s\n", driver, strings.Join(args[4:], " "))
-	limit, cancel := context.WithTimeout(ctx, p.timeout)
+	limit, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	exit, err := m.Exec(limit, agentclient.Cmd{Path: "unshare", Args: args, Env: p.env, Stdout: io.MultiWriter(both, t), Stderr: both})
 	t.finish()
@@ -106,7 +106,7 @@ func (m *machine) session(ctx context.Context, p program, filter, driver string,
 	case ctx.Err() != nil:
 		return nil, "", ctx.Err()
 	case limit.Err() != nil:
-		fault = fmt.Sprintf("not finished after %v", p.timeout)
+		fault = fmt.Sprintf("not finished after %v", patience)
 		if err := m.do(ctx, nil, "sh", "-c", ". "+scriptDir+"lib.sh && end_all"); err != nil {
 			return nil, "", fmt.Errorf("%s on %s hangs, and so does the guest: %w", p.name, driver, err)
 		}
