@@ -18,5 +18,5 @@
 // what the stock driver passes under SELinux.
 //
 // One rule for what depends on time: of each program, whatever did not pass is run
-// once more, on either driver, and the result says which tests that were.
+// again, at most twice, on either driver, and the result says which tests that were.
 package aosptest

@@ -121,3 +121,21 @@ func TestTail(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// A second session fills in what the first did not get to, and settles failures.
+func TestTranscriptOfTwoSessions(t *testing.T) {
+	all := &transcript{Results: map[string]Outcome{}}
+	all.add(follow(whole[:strings.Index(whole, "[ RUN      ] B.Skips")]))
+	if again, _ := all.again(program{}); !again || all.complete() {
+		t.Fatal("a crash is not the end")
+	}
+	all.add(follow("[==========] Running 2 tests from 1 test suite.\n[ RUN      ] A.Fails\n[       OK ] A.Fails (0 ms)\n" +
+		"[ RUN      ] P/B.Param/0\n[       OK ] P/B.Param/0 (0 ms)\n[==========] 2 tests from 1 test suite ran. (0 ms total)\n"))
+	if again, filter := all.again(program{}); !again || filter != "*-A.Passes:A.Fails:P/B.Param/0" {
+		t.Fatalf("again %t, %q", again, filter)
+	}
+	all.add(follow("[==========] Running 1 test from 1 test suite.\n[ RUN      ] B.Skips\n[  SKIPPED ] B.Skips (0 ms)\n[==========] 1 test from 1 test suite ran. (0 ms total)\n"))
+	if again, _ := all.again(program{}); again || len(all.Results) != 4 {
+		t.Fatalf("again %t, %v", again, all.Results)
+	}
+}

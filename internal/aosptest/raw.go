@@ -32,7 +32,7 @@ type rawProgram struct {
 // ran is one program on one driver.
 type ran struct {
 	Results map[string]Outcome
-	Retried []string // did not pass at first
+	Retried []string // did not pass at first; sorted
 	Seconds float64
 	Error   string // how the program itself failed: a crash, a hang, tests that never began
 }

@@ -25,7 +25,7 @@ type Program struct {
 	// Stock is nil where the stock driver cannot serve servicemanager.
 	Stock *Count `json:"stock"`
 	// FailedNames and RetriedNames are tests by driver. Retried tests did not pass at
-	// first and were run once more; what counts is how they ended then.
+	// first and were run again; what counts is how they ended at last.
 	FailedNames  map[string][]string `json:"failed_names"`
 	RetriedNames map[string][]string `json:"retried_names"`
 	// Worse are the tests that the stock driver passes and virtbinder does not. Without
@@ -154,7 +154,7 @@ func (p Program) remarks() string {
 	}
 	for _, driver := range []string{virtbinder, stock} {
 		if n := len(p.RetriedNames[driver]); n > 0 {
-			said = append(said, fmt.Sprintf("%s: %d run twice", driver, n))
+			said = append(said, fmt.Sprintf("%s: %d run again", driver, n))
 		}
 	}
 	return strings.Join(said, "; ")

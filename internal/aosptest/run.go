@@ -91,7 +91,7 @@ func (r *ran) String() string {
 		text += fmt.Sprintf(", failed: %v", failed)
 	}
 	if len(r.Retried) > 0 {
-		text += fmt.Sprintf(", run twice: %v", r.Retried)
+		text += fmt.Sprintf(", run again: %v", r.Retried)
 	}
 	if r.Error != "" {
 		text += ": " + r.Error

@@ -25,7 +25,10 @@ const (
 // errNoManager says that a driver does not serve servicemanager.
 var errNoManager = errors.New("servicemanager does not get its calls")
 
-// trial runs one program on one driver, and what did not pass of it once more.
+// attempts is how often a test may be run until it passes.
+const attempts = 3
+
+// trial runs one program on one driver, and again what did not pass of it.
 func (m *machine) trial(ctx context.Context, p program, driver, logDir string) (*ran, error) {
 	log, err := os.Create(filepath.Join(logDir, strings.NewReplacer(" ", "", ",", "-").Replace(p.name)+"."+driver+".log"))
 	if err != nil {
@@ -33,27 +36,41 @@ func (m *machine) trial(ctx context.Context, p program, driver, logDir string) (
 	}
 	defer log.Close()
 	begun := time.Now()
-	first, fault, err := m.session(ctx, p, p.filter, driver, log)
-	if err != nil {
-		return nil, err
-	}
-	out := &ran{Results: first.Results, Error: fault}
-	if again, filter := first.again(p); again {
-		second, fault, err := m.session(ctx, p, filter, driver, log)
-		if err != nil {
+	all, filter := &transcript{Results: map[string]Outcome{}}, p.filter
+	out := &ran{Results: all.Results}
+	for n := range attempts {
+		var t *transcript
+		if t, out.Error, err = m.session(ctx, p, filter, driver, log); err != nil {
 			return nil, err
 		}
-		out.Error = fault
-		for _, name := range second.Order {
-			out.Retried = append(out.Retried, name)
-			out.Results[name] = second.Results[name]
+		if n > 0 {
+			out.Retried = append(out.Retried, t.Order...)
+		}
+		all.add(t)
+		var more bool
+		if more, filter = all.again(p); !more {
+			break
 		}
 	}
+	slices.Sort(out.Retried)
+	out.Retried = slices.Compact(out.Retried)
 	out.Seconds = time.Since(begun).Seconds()
 	return out, nil
 }
 
-// again says whether there is something to run once more, and gtest's filter for it:
+// add takes what a later session has found out.
+func (t *transcript) add(later *transcript) {
+	for _, name := range later.Order {
+		if _, known := t.Results[name]; !known {
+			t.Order = append(t.Order, name)
+		}
+		t.Results[name] = later.Results[name]
+	}
+	t.Planned = max(t.Planned, later.Planned)
+	t.Ended = len(t.Results) == t.Planned
+}
+
+// again says whether there is something to run again, and gtest's filter for it:
 // what failed, and what was never reached.
 func (t *transcript) again(p program) (bool, string) {
 	failed := t.named(Failed)
