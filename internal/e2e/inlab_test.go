@@ -78,6 +78,18 @@ func copySelf(t *testing.T, path string) {
 // It is called outside; inside, it is there.
 func program(t *testing.T, name, pkg string) string {
 	t.Helper()
+	return goBuild(t, name, "build", pkg)
+}
+
+// testProgram is program for the tests of a package that have a build tag.
+func testProgram(t *testing.T, name, tag, pkg string) string {
+	t.Helper()
+	return goBuild(t, name+".test", "test", "-c", "-tags", tag, pkg)
+}
+
+// goBuild runs a go command that makes build/e2e/NAME; its last argument is the package.
+func goBuild(t *testing.T, name, verb string, args ...string) string {
+	t.Helper()
 	top, err := lab.FindTop()
 	if err != nil {
 		t.Fatal(err)
@@ -86,10 +98,11 @@ func program(t *testing.T, name, pkg string) string {
 	if inLab() {
 		return path
 	}
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, pkg)
+	args = append([]string{verb, "-trimpath", "-ldflags", "-s -w", "-o", path}, args...)
+	cmd := exec.Command("go", args...)
 	cmd.Dir, cmd.Env = top, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s does not build: %v\n%s", pkg, err, out)
+		t.Fatalf("go %v: %v\n%s", args, err, out)
 	}
 	return path
 }
