@@ -129,6 +129,7 @@ type OpenArgs struct {
 	PID     uint32 // thread group leader, guest's initial pid namespace
 	Nice    int32
 	Label   string // the guest LSM's label; "" for none
+	Comm    string // what its thread group leader is called; for people to read
 }
 
 // Open makes a process: one for each open of the device.

@@ -26,6 +26,7 @@ type Exec struct {
 	events   []vmEvent
 	releases []span
 
+	token tokenReader
 	build builder // the transaction being built; its slices are reused
 }
 
@@ -128,7 +129,7 @@ func (x *Exec) flushReports() {
 	for i := range x.reports {
 		rep := &x.reports[i]
 		if rep.req != nil && slices.Contains(x.done, rep.req) {
-			rep.r.Interface = rep.interfaceOf()
+			rep.r.Interface = x.token.interfaceOf(rep)
 		}
 		rep.env.Report(rep.r)
 	}

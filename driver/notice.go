@@ -19,6 +19,8 @@ type Detail struct {
 	Free      uint64     // what is left of the target's buffers, bytes; of their oneway half for a oneway
 	Size      uint64     // of how much; 0: not known, or of no concern
 	Interface string     // that the sender's data begins with, "" if it does not
+
+	FromComm, ToComm string // what the processes were called when they opened the device
 }
 
 // NoticeKind is what a Notice tells.
@@ -47,6 +49,8 @@ type Notice struct {
 	DataSize         uint64
 	Count            uint32 // NoticeOnewaysLost
 	Free, Size       uint64 // NoticeBufferLow, bytes
+
+	FromComm, ToComm string
 }
 
 // Noticer is an Env that wants notices and details; others are spared the work.
@@ -68,10 +72,11 @@ func (x *Exec) notice(vm *VM, n Notice) {
 
 // detail is what is known now of the transaction that is being built.
 func (bd *builder) detail(errno unix.Errno) Detail {
-	d := Detail{Errno: errno}
+	d := Detail{Errno: errno, FromComm: bd.th.proc.comm}
 	if !bd.resolved {
 		return d
 	}
+	d.ToComm = bd.target.comm
 	mem := &bd.target.mem
 	if bd.target.frozen {
 		d.Pending = bd.target.outstanding
@@ -92,12 +97,12 @@ func (t *Transaction) lost(x *Exec) {
 		p.lostOneways++
 		return
 	}
-	n := Notice{Kind: NoticeCallLost, Context: p.ctx.name, ToPID: p.pid, Flags: t.flags, Code: t.code}
+	n := Notice{Kind: NoticeCallLost, Context: p.ctx.name, ToPID: p.pid, ToComm: p.comm, Flags: t.flags, Code: t.code}
 	if t.buffer != nil {
 		n.DataSize = t.buffer.dataSize
 	}
 	if t.from != nil {
-		n.FromPID, n.FromTID = t.from.proc.pid, t.from.tid
+		n.FromPID, n.FromTID, n.FromComm = t.from.proc.pid, t.from.tid, t.from.proc.comm
 	}
 	x.notice(p.vm, n)
 }
@@ -105,18 +110,18 @@ func (t *Transaction) lost(x *Exec) {
 // noticeLostOneways ends the count of a released process.
 func (p *Process) noticeLostOneways(x *Exec) {
 	if p.lostOneways > 0 {
-		x.notice(p.vm, Notice{Kind: NoticeOnewaysLost, Context: p.ctx.name, ToPID: p.pid, Flags: uapi.TF_ONE_WAY, Count: p.lostOneways})
+		x.notice(p.vm, Notice{Kind: NoticeOnewaysLost, Context: p.ctx.name, ToPID: p.pid, ToComm: p.comm, Flags: uapi.TF_ONE_WAY, Count: p.lostOneways})
 	}
 }
 
 // noticeUndo tells of a delivery that failed.
 func (p *Process) noticeUndo(x *Exec, d *delivery) {
 	b := d.buffer
-	n := Notice{Kind: NoticeDeliveryFailed, Context: p.ctx.name, FromPID: b.senderPID, ToPID: p.pid, DataSize: b.dataSize}
+	n := Notice{Kind: NoticeDeliveryFailed, Context: p.ctx.name, FromPID: b.senderPID, ToPID: p.pid, ToComm: p.comm, DataSize: b.dataSize}
 	if t := d.call; t != nil {
 		n.Code, n.Flags = t.code, t.flags
 		if t.from != nil {
-			n.FromTID = t.from.tid
+			n.FromTID, n.FromComm = t.from.tid, t.from.proc.comm
 		}
 	}
 	x.notice(p.vm, n)
@@ -130,6 +135,6 @@ func (p *Process) noticeSpace(x *Exec) {
 		p.mem.low = false
 	case !p.mem.low:
 		p.mem.low = true
-		x.notice(p.vm, Notice{Kind: NoticeBufferLow, Context: p.ctx.name, ToPID: p.pid, Free: free, Size: size})
+		x.notice(p.vm, Notice{Kind: NoticeBufferLow, Context: p.ctx.name, ToPID: p.pid, ToComm: p.comm, Free: free, Size: size})
 	}
 }

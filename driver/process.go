@@ -19,6 +19,7 @@ type Process struct {
 	pid    uint32 // the guest's word for it
 	label  string
 	nice   int32 // default priority of its threads
+	comm   string
 
 	threads map[uint32]*Thread
 	nodes   map[uint64]*Node
@@ -68,7 +69,7 @@ type mapping struct {
 }
 
 func newProcess(vm *VM, id ProcID, ctx *Context, o OpenArgs) *Process {
-	return &Process{vm: vm, id: id, ctx: ctx, pid: o.PID, label: o.Label, nice: o.Nice,
+	return &Process{vm: vm, id: id, ctx: ctx, pid: o.PID, label: o.Label, nice: o.Nice, comm: o.Comm,
 		threads: map[uint32]*Thread{}, nodes: map[uint64]*Node{}, refOf: map[*Node]*Ref{}}
 }
 

@@ -2,10 +2,7 @@
 
 package driver
 
-import (
-	"slices"
-	"unicode/utf16"
-)
+import "slices"
 
 // The interface token: a parcel of Android's begins with the name of the interface
 // that is called. It is read for failed calls only, after Core.mu was released and
@@ -14,16 +11,33 @@ import (
 // maxToken is the longest interface name that is looked for, in characters.
 const maxToken = 127
 
+// tokenReader is an Exec's room for reading one.
+type tokenReader struct {
+	rep    *vmReport
+	head   [16 + 2*(maxToken+1)]byte
+	copyFn func() error // t.copy, made once
+}
+
 // interfaceOf reads the token from the sender's data.
-func (rep *vmReport) interfaceOf() string {
-	var head [16 + 2*(maxToken+1)]byte
-	b := head[:min(rep.dataLen, uint64(len(head)))]
-	err := rep.env.Copy(func() error { return rep.req.Payload.ReadAt(b, rep.dataPos) })
+func (t *tokenReader) interfaceOf(rep *vmReport) string {
+	if t.copyFn == nil {
+		t.copyFn = t.copy
+	}
+	t.rep = rep
+	err := rep.env.Copy(t.copyFn)
+	t.rep = nil
 	if err != nil {
 		return ""
 	}
-	return parseToken(b)
+	return parseToken(t.head[:rep.headLen()])
 }
+
+func (t *tokenReader) copy() error {
+	return t.rep.req.Payload.ReadAt(t.head[:t.rep.headLen()], t.rep.dataPos)
+}
+
+// headLen is how much of the data is looked at, bytes.
+func (rep *vmReport) headLen() uint64 { return min(rep.dataLen, uint64(len(tokenReader{}.head))) }
 
 // parseToken finds the name. Before it libbinder writes a strict-mode policy, since
 // Android 10 a work source, since 11 a mark of the partition; libhwbinder writes
@@ -49,15 +63,21 @@ func string16(b []byte, at int) string {
 	if n <= 0 || n > maxToken || len(b) < at+4+2*(n+1) {
 		return ""
 	}
-	units := make([]uint16, n+1)
-	for i := range units {
-		units[i] = le.Uint16(b[at+4+2*i:])
+	var name [maxToken]byte // of the characters that isName knows
+	for i := range n + 1 {
+		c := le.Uint16(b[at+4+2*i:])
+		if i == n && c == 0 {
+			break
+		}
+		if i == n || c > 0x7f {
+			return ""
+		}
+		name[i] = byte(c)
 	}
-	name := []byte(string(utf16.Decode(units[:n])))
-	if units[n] != 0 || !isName(name) {
+	if !isName(name[:n]) {
 		return ""
 	}
-	return string(name)
+	return string(name[:n])
 }
 
 // isName says whether b looks like a name of Java, AIDL or HIDL.

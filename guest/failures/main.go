@@ -38,6 +38,7 @@ func init() { runtime.LockOSThread() } // a puppet's binder thread is its leader
 func main() {
 	binder := flag.String("binder", "/dev/binder", "device without a context manager")
 	hwbinder := flag.String("hwbinder", "/dev/hwbinder", "another such device")
+	first := flag.Int("acts", len(acts), "play only so many of the groups of cases")
 	asPuppet := flag.Bool("puppet", false, "be a process of a case (internal)")
 	flag.Parse()
 	if *asPuppet {
@@ -45,14 +46,14 @@ func main() {
 		return
 	}
 	s := &stage{binder: *binder, hwbinder: *hwbinder, out: json.NewEncoder(os.Stdout)}
-	if err := s.play(); err != nil {
+	if err := s.play(acts[:min(*first, len(acts))]); err != nil {
 		fmt.Fprintln(os.Stderr, "failures:", err)
 		os.Exit(1)
 	}
 }
 
-// play runs all cases. A step that could not be taken ends it.
-func (s *stage) play() (err error) {
+// play runs cases. A step that could not be taken ends it.
+func (s *stage) play(acts []func(*stage)) (err error) {
 	defer func() {
 		if stop, ok := recover().(stopped); ok {
 			err = stop.err

@@ -71,6 +71,7 @@ static struct vb_proc *vb_proc_alloc(struct vb_context *context, struct file *fi
 /* Introduces the process to the host, which gives it its id. */
 static int vb_proc_hello(struct vb_proc *proc)
 {
+	char comm[TASK_COMM_LEN];
 	struct vbinder_open *open;
 	struct vb_msg *msg;
 	u32 len;
@@ -84,6 +85,8 @@ static int vb_proc_hello(struct vb_proc *proc)
 	open->pid = cpu_to_le32(current->tgid);
 	open->nice = cpu_to_le32(task_nice(current));
 	open->label_len = cpu_to_le32(len);
+	get_task_comm(comm, current->group_leader);
+	strscpy_pad(open->comm, comm, sizeof(open->comm));
 
 	vb_req_address(&msg->req, proc);
 	err = vb_req_run(proc->dev, vb_request_queue(proc->dev), &msg->req, false);

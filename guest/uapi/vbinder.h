@@ -87,6 +87,7 @@ struct vbinder_open {
 	__le32 nice;		/* signed; default priority of the process */
 	__le32 label_len;	/* security label that follows, without NUL; 0: the host makes one */
 	__le32 reserved;
+	__u8   comm[16];	/* what the opener is called now, NUL-padded; for people to read */
 };
 
 struct vbinder_mmap {

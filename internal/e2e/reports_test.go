@@ -48,7 +48,39 @@ func TestReportsPlain(t *testing.T) {
 		ours := play(t, raw, "guest", "", vm.runner(failures))
 		againstGolden(t, ours)
 		inJournal(t, ours)
+		familyComesAndGoes(t, raw, vm, failures)
 	})
+}
+
+// familyComesAndGoes: reports follow the binder family, for as long as it is there, by
+// sockets that were connected before every privilege was given up. The family is that
+// of our own guest driver, which unlike the kernel's can be unloaded.
+func familyComesAndGoes(t *testing.T, raw *rawListener, vm *machine, failures string) {
+	t.Helper()
+	some := vm.runner(failures, "-acts", "1")
+	for range 2 {
+		load(t, "../../build/guest/6.12/virtbinder.ko", "devices=none")
+		id, group, ok := family(t)
+		if !ok {
+			t.Fatal("our driver registers no family here")
+		}
+		raw.join(t, group)
+		until(t, "mode a", func() bool { return vm.status().Mode == netlink.ModeGenuine })
+		for _, c := range play(t, raw, "guest", "", some).captured {
+			if c.group != 1<<(group-1) || c.typ() != id {
+				t.Errorf("with the family %d there, a report came as %d through %#x", id, c.typ(), c.group)
+			}
+		}
+		if err := unix.DeleteModule("virtbinder", 0); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "mode a'", func() bool { return vm.status().Mode == netlink.ModeFallback })
+		for _, c := range play(t, raw, "guest", "", some).captured {
+			if c.group != 1<<(netlink.FallbackGroup-1) {
+				t.Errorf("with the family gone, a report came through %#x", c.group)
+			}
+		}
+	}
 }
 
 // TestReportsBesideKernel: on a host whose own driver reports, the same cases are
@@ -65,7 +97,7 @@ func TestReportsBesideKernel(t *testing.T) {
 			t.Fatalf("before the kernel's driver is there, reports go by mode %s: %s", st.Mode, st.Why)
 		}
 		vm.hasNoCapability()
-		loadStock(t)
+		load(t, "/lib/l1/binder_linux.ko", "devices=binder,hwbinder")
 		_, group, ok := family(t)
 		if !ok {
 			t.Fatal("the kernel's driver is loaded and its family is not there")
@@ -93,16 +125,16 @@ func TestReportsBesideKernel(t *testing.T) {
 	})
 }
 
-// loadStock inserts the kernel's own driver with the usual devices.
-func loadStock(t *testing.T) {
+// load inserts a kernel module.
+func load(t *testing.T, path, params string) {
 	t.Helper()
-	f, err := os.Open("/lib/l1/binder_linux.ko")
+	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := unix.FinitModule(int(f.Fd()), "devices=binder,hwbinder", 0); err != nil {
-		t.Fatal(err)
+	if err := unix.FinitModule(int(f.Fd()), params, 0); err != nil {
+		t.Fatalf("%s: %v", path, err)
 	}
 }
 
@@ -413,7 +445,7 @@ func (m *machine) hasNoCapability() {
 }
 
 // runner puts a program into the guest and runs it there.
-func (m *machine) runner(program string) func(context.Context) ([]byte, error) {
+func (m *machine) runner(program string, args ...string) func(context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) {
 		f, err := os.Open(program)
 		if err != nil {
@@ -422,7 +454,7 @@ func (m *machine) runner(program string) func(context.Context) ([]byte, error) {
 		defer f.Close()
 		var out, errs bytes.Buffer
 		exit, err := m.agent.Exec(ctx, agentclient.Cmd{Path: "/bin/sh",
-			Args:  []string{"-c", "cat >/tmp/program && chmod 755 /tmp/program && exec /tmp/program"},
+			Args:  append([]string{"-c", `cat >/tmp/program && chmod 755 /tmp/program && exec /tmp/program "$@"`, "sh"}, args...),
 			Stdin: f, Stdout: &out, Stderr: &errs})
 		if err == nil && exit != 0 {
 			err = fmt.Errorf("exit code %d: %s", exit, &errs)

@@ -199,6 +199,7 @@ func (r *ring) open(a driver.OpenArgs) (driver.ProcID, unix.Errno) {
 	le.PutUint64(b[wire.OffOpenContext:], uint64(a.Context))
 	le.PutUint32(b[wire.OffOpenPid:], a.PID)
 	le.PutUint32(b[wire.OffOpenNice:], uint32(a.Nice))
+	copy(b[wire.OffOpenComm:wire.OffOpenComm+wire.LenOpenComm], a.Comm)
 	resp := r.call(wire.QRequest, wire.OpOpen, 0, a.PID, 0, b, 0)
 	return driver.ProcID(resp.Val), resp.Status
 }

@@ -63,6 +63,7 @@ func (f *failures) report(r driver.Report) {
 	f.journal.Append(journal.Record{
 		Kind: journal.KindReport, Report: toNetlink(&r),
 		Errno: r.Errno, Pending: r.Pending, Free: r.Free, Size: r.Size, Interface: r.Interface,
+		FromName: r.FromComm, ToName: r.ToComm,
 	})
 }
 
@@ -72,6 +73,7 @@ func (f *failures) notice(n driver.Notice) {
 		Report: netlink.Report{Context: n.Context, FromPID: n.FromPID, FromTID: n.FromTID, ToPID: n.ToPID, HasToPID: true,
 			Flags: n.Flags, Code: n.Code, DataSize: uint32(n.DataSize)},
 		Free: n.Free, Size: n.Size, Count: n.Count,
+		FromName: n.FromComm, ToName: n.ToComm,
 	})
 }
 

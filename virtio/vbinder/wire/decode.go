@@ -89,7 +89,14 @@ func ParseOpen(ctl []byte) (driver.OpenArgs, error) {
 		PID:     le.Uint32(b[OffOpenPid:]),
 		Nice:    int32(le.Uint32(b[OffOpenNice:])),
 		Label:   string(label),
+		Comm:    padded(b[OffOpenComm : OffOpenComm+LenOpenComm]),
 	}, nil
+}
+
+// padded is a string that fills its field with NULs.
+func padded(b []byte) string {
+	s, _, _ := bytes.Cut(b, []byte{0})
+	return string(s)
 }
 
 // ParseContext reads the control part of CONTEXT: the context's name.

@@ -166,9 +166,10 @@ func TestParseOpen(t *testing.T) {
 	le.PutUint32(body[OffOpenPid:], 12)
 	le.PutUint32(body[OffOpenNice:], ^uint32(0))
 	le.PutUint32(body[OffOpenLabelLen:], 5)
+	copy(body[OffOpenComm:], "servicemanager!!")
 	b = append(b, "label"...)
 	got, err := ParseOpen(b)
-	if want := (driver.OpenArgs{Context: 7, PID: 12, Nice: -1, Label: "label"}); err != nil || got != want {
+	if want := (driver.OpenArgs{Context: 7, PID: 12, Nice: -1, Label: "label", Comm: "servicemanager!!"}); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if _, err := ParseOpen(b[:len(b)-1]); !errors.Is(err, unix.EINVAL) {

@@ -110,7 +110,9 @@ const (
 	OffOpenNice     = 12
 	OffOpenLabelLen = 16
 	OffOpenReserved = 20
-	SizeofOpen      = 24
+	OffOpenComm     = 24
+	LenOpenComm     = 16
+	SizeofOpen      = 40
 )
 
 // struct vbinder_mmap
