@@ -8,7 +8,7 @@ GUESTS := 6.12 6.1
 export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit race lockdep fuzz e2e aosp-tests check generate build setup images image lab-images module initrd lab-shell oracle oracle-random oracle-programs storm guest-sanitize clean distclean
+.PHONY: help run test unit race lockdep fuzz e2e monitor-capture aosp-tests check generate build setup images image lab-images module initrd lab-shell oracle oracle-random oracle-programs storm guest-sanitize clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -38,6 +38,11 @@ e2e: storm ## the end-to-end tests alone (images and programs have to be there: 
 
 aosp-tests: setup images build initrd ## AOSP's own tests on virtbinder and on the stock driver: build/aosp.json (ONLY=REGEXP chooses programs)
 	build/bin/aosp-tests $(if $(ONLY),--only '$(ONLY)')
+
+monitor-capture: build initrd ## show README.md's capture of the monitor at work once more: run it in the lab, put in what it prints
+	$(GO) test -tags e2e -count=1 -timeout 20m -run '^TestReportsBesideKernel$$' ./internal/e2e
+	{ echo '```'; echo '$$ virtbinder monitor'; sed 's/ *$$//' build/e2e/monitor.txt; echo '```'; } >build/e2e/monitor.md
+	sed -i -e '/<!-- monitor -->/,/<!-- .monitor -->/{//!d}' -e '/<!-- monitor -->/r build/e2e/monitor.md' README.md
 
 check: ## what a change has to pass: formatting, vet, staticcheck, generated files up to date
 	@unformatted=$$($$($(GO) env GOROOT)/bin/gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \

@@ -107,7 +107,9 @@ func (x *Exec) unlock() {
 // before anybody can read the failure, then responses, events, and freed memory.
 func (x *Exec) flush() {
 	lockrank.AssertNone("publishing")
-	x.flushReports()
+	if len(x.reports)+len(x.notices) > 0 {
+		x.flushReports()
+	}
 	for i, r := range x.done {
 		x.done[i] = nil
 		r.vm.env.Complete(x, r)

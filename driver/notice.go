@@ -127,14 +127,17 @@ func (p *Process) noticeUndo(x *Exec, d *delivery) {
 	x.notice(p.vm, n)
 }
 
-// noticeSpace tells when a process's buffers run low, once an episode.
+// noticeSpace tells when a process's buffers run low, once an episode. It is on the
+// path of every transaction, and small enough to be inlined there.
 func (p *Process) noticeSpace(x *Exec) {
-	free, size := p.mem.alloc.FreeBytes(), p.mem.size
-	switch {
-	case free >= size/10:
-		p.mem.low = false
-	case !p.mem.low:
-		p.mem.low = true
-		x.notice(p.vm, Notice{Kind: NoticeBufferLow, Context: p.ctx.name, ToPID: p.pid, ToComm: p.comm, Free: free, Size: size})
+	if low := p.mem.alloc.FreeBytes() < p.mem.size/10; low != p.mem.low {
+		p.spaceChanged(x, low)
+	}
+}
+
+func (p *Process) spaceChanged(x *Exec, low bool) {
+	p.mem.low = low
+	if low {
+		x.notice(p.vm, Notice{Kind: NoticeBufferLow, Context: p.ctx.name, ToPID: p.pid, ToComm: p.comm, Free: p.mem.alloc.FreeBytes(), Size: p.mem.size})
 	}
 }

@@ -10,9 +10,13 @@ import (
 
 // acts are the cases in the order in which the kernel's capture has them. Those of
 // one act share processes, and some build on what the one before left.
-var acts = []func(*stage){
-	withoutManager, badCalls, badStacks, badReplies, deadOwner,
-	targetLost, frozen, floods, suspectFails, files,
+var acts = []struct {
+	name string
+	play func(*stage)
+}{
+	{"without-manager", withoutManager}, {"bad-calls", badCalls}, {"bad-stacks", badStacks}, {"bad-replies", badReplies},
+	{"dead-owner", deadOwner}, {"target-lost", targetLost}, {"frozen", frozen}, {"floods", floods},
+	{"suspect-fails", suspectFails}, {"files", files},
 }
 
 const kib = 1 << 10

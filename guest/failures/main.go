@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 )
 
 // MarkerCode plus a case's number is the code of the transaction after it.
@@ -33,27 +35,35 @@ type Result struct {
 	Extended *[2]int32 `json:"extended,omitempty"`
 }
 
+func actNames() (names []string) {
+	for _, a := range acts {
+		names = append(names, a.name)
+	}
+	return names
+}
+
 func init() { runtime.LockOSThread() } // a puppet's binder thread is its leader
 
 func main() {
 	binder := flag.String("binder", "/dev/binder", "device without a context manager")
 	hwbinder := flag.String("hwbinder", "/dev/hwbinder", "another such device")
-	first := flag.Int("acts", len(acts), "play only so many of the groups of cases")
-	asPuppet := flag.Bool("puppet", false, "be a process of a case (internal)")
+	only := flag.String("acts", "", "play only these groups of cases, by name: "+strings.Join(actNames(), ","))
+	markers := flag.Bool("markers", true, "let a failure that numbers it follow each case")
+	asPuppet := flag.String("puppet", "", "be a process of a case, in this role (internal)")
 	flag.Parse()
-	if *asPuppet {
-		servePuppet()
+	if *asPuppet != "" {
+		servePuppet(*asPuppet)
 		return
 	}
-	s := &stage{binder: *binder, hwbinder: *hwbinder, out: json.NewEncoder(os.Stdout)}
-	if err := s.play(acts[:min(*first, len(acts))]); err != nil {
+	s := &stage{binder: *binder, hwbinder: *hwbinder, markers: *markers, out: json.NewEncoder(os.Stdout)}
+	if err := s.play(*only); err != nil {
 		fmt.Fprintln(os.Stderr, "failures:", err)
 		os.Exit(1)
 	}
 }
 
-// play runs cases. A step that could not be taken ends it.
-func (s *stage) play(acts []func(*stage)) (err error) {
+// play runs the acts that only names, or all. A step that could not be taken ends it.
+func (s *stage) play(only string) (err error) {
 	defer func() {
 		if stop, ok := recover().(stopped); ok {
 			err = stop.err
@@ -61,8 +71,10 @@ func (s *stage) play(acts []func(*stage)) (err error) {
 		s.closeAll()
 	}()
 	s.marker = s.actor("marker", s.binder, 0)
-	for _, act := range acts {
-		act(s)
+	for _, a := range acts {
+		if only == "" || slices.Contains(strings.Split(only, ","), a.name) {
+			a.play(s)
+		}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -70,8 +71,9 @@ type puppet struct {
 	fds []io.Closer
 }
 
-func startPuppet(flags uintptr) (*puppet, error) {
-	cmd := exec.Command("/proc/self/exe", "-puppet")
+func startPuppet(flags uintptr, role string) (*puppet, error) {
+	cmd := exec.Command("/proc/self/exe", "-puppet", role)
+	cmd.Args[0] = role // as monitors name it
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
 	in, err := cmd.StdinPipe()
@@ -107,8 +109,11 @@ func (p *puppet) kill() {
 	time.Sleep(100 * time.Millisecond)
 }
 
-// servePuppet is the process.
-func servePuppet() {
+// servePuppet is the process. It is called by its role.
+func servePuppet(role string) {
+	if name, err := unix.BytePtrFromString(role); err == nil {
+		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0)
+	}
 	in, out := gob.NewDecoder(os.Stdin), gob.NewEncoder(os.Stdout)
 	mem, err := newArena()
 	if err != nil {

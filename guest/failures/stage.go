@@ -17,6 +17,7 @@ import (
 type stage struct {
 	binder, hwbinder string
 	out              *json.Encoder
+	markers          bool
 	marker           *actor
 	actors           []*actor
 	number           uint32
@@ -42,7 +43,7 @@ const (
 func (s *stage) actor(role, path string, mapped int) *actor { return s.actorIn(0, role, path, mapped) }
 
 func (s *stage) actorIn(flags uintptr, role, path string, mapped int) *actor {
-	p, err := startPuppet(flags)
+	p, err := startPuppet(flags, role)
 	if err != nil {
 		stop("%s: %w", role, err)
 	}
@@ -129,8 +130,10 @@ func (s *stage) done(r Result, cast ...*actor) {
 	for _, a := range cast {
 		r.Roles[a.role] = a.pid()
 	}
-	s.marker.send(transact{Handle: 1 << 30, Code: MarkerCode + r.Number})
-	s.marker.read(1)
+	if s.markers {
+		s.marker.send(transact{Handle: 1 << 30, Code: MarkerCode + r.Number})
+		s.marker.read(1)
+	}
 	if err := s.out.Encode(r); err != nil {
 		stop("%w", err)
 	}

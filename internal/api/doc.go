@@ -7,8 +7,9 @@
 //	GET /v1/binder/state[?pid=N][&transactions=1]   State
 //	GET /v1/binder/stats                            Stats
 //	GET /v1/binder/log[?failed=1]                   Log
+//	GET /metrics                                    counters, as Prometheus reads them
 //
-// Every answer is one JSON document; one that is not 200 is {"error": "..."}.
+// Every other answer is one JSON document; one that is not 200 is {"error": "..."}.
 package api
 
 import "virtbinder/driver"

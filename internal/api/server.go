@@ -33,8 +33,14 @@ type Server struct {
 	done chan struct{}
 }
 
+// Route is an answer that another package gives.
+type Route struct {
+	Pattern string // of http.ServeMux
+	Handler http.HandlerFunc
+}
+
 // Serve makes the socket and answers on it until Close.
-func Serve(path string, vm *driver.VM, log *slog.Logger) (*Server, error) {
+func Serve(path string, vm *driver.VM, log *slog.Logger, more ...Route) (*Server, error) {
 	// Before bind, so that the socket is never there with another mode.
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
 		control := c.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), socketMode) })
@@ -46,7 +52,7 @@ func Serve(path string, vm *driver.VM, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{vm: vm, log: log, busy: make(chan struct{}, maxAtOnce), done: make(chan struct{})}
 	s.http = http.Server{
-		Handler:           s.Handler(),
+		Handler:           s.Handler(more...),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       5 * time.Second,
 		WriteTimeout:      time.Minute,
@@ -71,8 +77,11 @@ func (s *Server) Close() error {
 }
 
 // Handler answers the requests.
-func (s *Server) Handler() http.Handler {
+func (s *Server) Handler(more ...Route) http.Handler {
 	mux := http.NewServeMux()
+	for _, r := range more {
+		mux.HandleFunc(r.Pattern, r.Handler)
+	}
 	mux.HandleFunc("GET /v1/binder/state", s.answer(s.state))
 	mux.HandleFunc("GET /v1/binder/stats", s.answer(s.stats))
 	mux.HandleFunc("GET /v1/binder/log", s.answer(s.transactions))

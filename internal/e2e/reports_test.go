@@ -57,7 +57,7 @@ func TestReportsPlain(t *testing.T) {
 // of our own guest driver, which unlike the kernel's can be unloaded.
 func familyComesAndGoes(t *testing.T, raw *rawListener, vm *machine, failures string) {
 	t.Helper()
-	some := vm.runner(failures, "-acts", "1")
+	some := vm.runner(failures, "-acts", "without-manager")
 	for range 2 {
 		load(t, "../../build/guest/6.12/virtbinder.ko", "devices=none")
 		id, group, ok := family(t)
@@ -122,7 +122,95 @@ func TestReportsBesideKernel(t *testing.T) {
 		againstGolden(t, stock)
 		againstGolden(t, ours)
 		sameButForSuspects(t, stock, ours)
+		monitorAtWork(t, vm, failures)
 	})
+}
+
+// monitorAtWork runs `virtbinder monitor` as a user would, once as the machine's owner
+// and once as anybody, while a few things fail on the host and in the guest. What it
+// prints is kept; README.md shows it.
+func monitorAtWork(t *testing.T, vm *machine, failures string) {
+	t.Helper()
+	owner := vm.monitor("monitor.txt", nil)
+	anybody := vm.monitor("monitor-anybody.txt", &syscall.Credential{Uid: 1000, Gid: 1000})
+	few := []string{"-markers=false", "-acts", "frozen,target-lost,files"}
+	if out, err := exec.CommandContext(t.Context(), failures, few[0], few[1], "frozen").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if out, err := vm.runner(failures, few...)(t.Context()); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, c := range []struct {
+		text  string
+		owner bool // said to the machine's owner alone
+	}{
+		{"(host kernel) -- target frozen: it takes no calls", false},
+		{"binder@" + vmName, false},
+		{"-- target frozen: 1 oneway pending", true},
+		{"delivery-failed", true},
+		{"call-lost", true},
+	} {
+		until(t, c.text+" from the owner's monitor", func() bool { return strings.Contains(owner.said(), c.text) })
+		if got := strings.Contains(anybody.said(), c.text); !c.owner && !got || c.owner && got {
+			t.Errorf("%q from anybody's monitor: %v", c.text, got)
+		}
+	}
+	owner.end()
+	anybody.end()
+	for m, text := range map[*monitor]string{owner: "client  to ", anybody: "target frozen: the oneway waits"} {
+		if !strings.Contains(m.said(), text) {
+			t.Errorf("%s has no %q:\n%s", m.path, text, m.said())
+		}
+	}
+	if n := strings.Count(owner.said(), "BR_FROZEN_REPLY"); n != 2 {
+		t.Errorf("the owner's monitor has %d frozen replies, one on the host and one in the guest:\n%s", n, owner.said())
+	}
+}
+
+// monitor is a running `virtbinder monitor`.
+type monitor struct {
+	t    *testing.T
+	path string
+	cmd  *exec.Cmd
+}
+
+// monitor starts one, its output in a file of build/e2e, as the given user.
+func (m *machine) monitor(name string, as *syscall.Credential) *monitor {
+	m.t.Helper()
+	out, err := os.Create(filepath.Join("../../build/e2e", name))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer out.Close()
+	dir := m.t.TempDir()
+	for d := dir; as != nil && d != "/tmp"; d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o777); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	ready := filepath.Join(dir, "ready")
+	r := &monitor{t: m.t, path: out.Name(), cmd: exec.Command("../../build/bin/virtbinder", "monitor", "--color", "never", "--ready-file", ready)}
+	r.cmd.Stdout, r.cmd.SysProcAttr = out, &syscall.SysProcAttr{Credential: as}
+	if err := r.cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	until(m.t, "a monitor to be ready", func() bool { _, err := os.Stat(ready); return err == nil })
+	return r
+}
+
+func (r *monitor) said() string {
+	b, err := os.ReadFile(r.path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(b)
+}
+
+func (r *monitor) end() {
+	_ = r.cmd.Process.Signal(syscall.SIGTERM)
+	if err := r.cmd.Wait(); err != nil {
+		r.t.Errorf("%s: %v", r.path, err)
+	}
 }
 
 // load inserts a kernel module.

@@ -77,7 +77,7 @@ func (c *Command) devices(vm VM, want netlink.Want) ([]virtio.Device, func() err
 		return nil, opened.close, err
 	}
 	opened.add(func() error { binder.Close(); return nil })
-	server, err := api.Serve(filepath.Join(vm.Dir, rundir.APISocket), binder.VM(), vm.Log)
+	server, err := api.Serve(filepath.Join(vm.Dir, rundir.APISocket), binder.VM(), vm.Log, api.Route{Pattern: "GET /metrics", Handler: failures.metrics})
 	if err != nil {
 		return nil, opened.close, err
 	}

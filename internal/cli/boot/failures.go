@@ -15,6 +15,7 @@ import (
 // from there, by goroutines that no transaction waits for, to netlink and to the
 // journal's socket.
 type failures struct {
+	vm      string
 	emitter *netlink.Emitter
 	journal *journal.Journal
 	server  *journal.Server
@@ -32,7 +33,7 @@ func openFailures(vm VM, want netlink.Want, plain bool) (*failures, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &failures{emitter: emitter, journal: journal.New(journal.Remembered), fed: make(chan struct{})}
+	f := &failures{vm: vm.Name, emitter: emitter, journal: journal.New(journal.Remembered), fed: make(chan struct{})}
 	suffix := "@" + vm.Name
 	if plain {
 		suffix = ""

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -125,6 +127,14 @@ func TestFailuresLeave(t *testing.T) {
 	}
 	if _, err := own.Next(); !errors.Is(err, io.EOF) {
 		t.Errorf("after its end: %v", err)
+	}
+	rec := httptest.NewRecorder()
+	f.metrics(rec, nil)
+	for _, want := range []string{`virtbinder_failures_total{vm="demo",kind="BR_DEAD_REPLY"} 1`, `virtbinder_failures_total{vm="demo",kind="oneways-lost"} 1`,
+		`virtbinder_reports_dropped_total{vm="demo"} 0`} {
+		if !strings.Contains(rec.Body.String(), want+"\n") {
+			t.Errorf("%s is not in the metrics:\n%s", want, rec.Body)
+		}
 	}
 	if s := f.emitter.Stats(); s.Accepted != 1 || s.Dropped != 0 {
 		t.Errorf("the emitter had %+v: what is virtbinder's own does not go there", s)
