@@ -22,11 +22,12 @@ test: setup images build initrd oracle-programs unit e2e ## unit tests, then the
 unit: fuzz ## vet and the tests that need neither a VM nor root
 	$(GO) vet ./...
 	$(GO) test ./...
+	$(GO) test -tags lockdep ./driver ./virtio/vbinder ./internal/lockrank
 
 race: ## the core and the devices under the race detector (needs gcc)
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./driver/... ./virtio/... ./internal/guestmem
 
-lockdep: ## the same with the order of locks checked
+lockdep: ## the same and every scenario, with the order of locks checked
 	$(GO) test -tags lockdep ./driver/... ./virtio/... ./internal/lockrank
 
 FUZZ_RUNS ?= 5000

@@ -152,22 +152,23 @@ func TestDepthIsCapped(t *testing.T) {
 	a, b := w.open(1).manage(), w.open(2)
 	in := a.send(enter, nil, true)
 	out := b.send(call(0, 1, 0, 24, 1), make([]byte, 24), true, binderObject(0x10))
-	caller, handle := a, uint32(1)
-	for range 4 {
-		w.want(in, "TRANSACTION")
-		in, out = out, caller.send(slices.Concat(bc(uapi.BC_FREE_BUFFER, received(in).Buffer), call(handle, 1, 0, 0, 0)), nil, true)
+	a.send(bc(uapi.BC_ACQUIRE, uint32(1)), nil, false)
+	for depth, g, handle := 1, a, uint32(1); ; depth++ {
+		tr := received(in)
+		in, out = out, g.send(slices.Concat(bc(uapi.BC_FREE_BUFFER, tr.Buffer), call(handle, 1, 0, 0, 0)), nil, true)
 		if w.names(out) != "parked" {
-			break
+			w.want(out, "FAILED_REPLY")
+			w.wantErrno(g, unix.ENOMEM)
+			if depth != 5 {
+				t.Fatalf("refused at depth %d", depth)
+			}
+			return
 		}
-		if caller, handle = b, 0; in.Proc == a.id {
-			caller, handle = a, 1
+		if g = b; handle == 0 {
+			g = a
 		}
-		if pos := in.Resp.TxnPos; pos != NoPos { // object counts come first, once
-			in.Resp.BR = in.Resp.BR[pos:]
-			in.Resp.TxnPos = 0
-		}
+		handle = 1 - handle
 	}
-	w.want(out, "FAILED_REPLY")
 }
 
 // TestShareOfVM: processes together may not have more than their VM's share, and are
