@@ -15,12 +15,11 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	if err := run(); err != nil {
-		log.Fatal("listen: ", err)
-	}
+	log.Fatal("listen: ", listen())
 }
 
-func run() error {
+// listen returns why it could not go on.
+func listen() error {
 	family, group, err := find()
 	if err != nil {
 		return err

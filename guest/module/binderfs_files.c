@@ -88,11 +88,12 @@ int vb_fs_features_add(struct super_block *sb)
 		"oneway_spam_detection", "extended_error", "freeze_notification", "transaction_report",
 	};
 	struct dentry *dir = vb_fs_dir_add(sb->s_root, "features"), *file;
-	unsigned int i;
+	/* The last is promised only where it is kept. */
+	unsigned int i, n = ARRAY_SIZE(names) - !vb_reports_here();
 
 	if (IS_ERR(dir))
 		return PTR_ERR(dir);
-	for (i = 0; i < ARRAY_SIZE(names); i++) {
+	for (i = 0; i < n; i++) {
 		file = vb_fs_file_add(dir, names[i], &vb_fs_feature_fops, NULL);
 		if (IS_ERR(file))
 			return PTR_ERR(file);

@@ -69,6 +69,11 @@ void vb_report_exit(void)
 		genl_unregister_family(&vb_report_family);
 }
 
+bool vb_reports_here(void)
+{
+	return vb_reporting;
+}
+
 u32 vb_report_cap(void)
 {
 	return vb_reporting && genl_has_listeners(&vb_report_family, &init_net, 0) ? VB_REPORT_CAP : 0;

@@ -340,6 +340,8 @@ struct vb_msg *vb_label_msg(struct vb_proc *proc, u32 op, u32 body_len, u32 *lab
 
 int vb_report_init(void);
 void vb_report_exit(void);
+/* Whether failures on our devices are reported in this guest. */
+bool vb_reports_here(void);
 /* How many reports a request should have room for now. */
 u32 vb_report_cap(void);
 /* Multicasts what the answer to proc's req reports. */
