@@ -287,13 +287,24 @@ static bool reads(struct thread *t)
 
 /* ---- one call of the driver ---- */
 
-/* The n-th allocation or copy of the next system call fails, where the kernel can do that. */
+/*
+ * The n-th allocation or copy of the next system call fails, where the kernel can do
+ * that. No signal meanwhile: its frame could be what fails, which is deadly.
+ */
 static void fail_nth(struct thread *t, uint32_t n)
 {
 	char text[12];
+	sigset_t set;
 
-	if (t->fail_nth >= 0)
-		(void)!pwrite(t->fail_nth, text, snprintf(text, sizeof(text), "%u", n), 0);
+	if (t->fail_nth < 0)
+		return;
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	if (n)
+		pthread_sigmask(SIG_BLOCK, &set, NULL);
+	(void)!pwrite(t->fail_nth, text, snprintf(text, sizeof(text), "%u", n), 0);
+	if (!n)
+		pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 static void exchange(struct thread *t)
