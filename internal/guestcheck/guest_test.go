@@ -275,7 +275,7 @@ func (c *check) startStorm(t *testing.T, length int, seed uint64) *storm {
 	s := &storm{seed: seed}
 	var err error
 	s.Process, err = c.Start(c.ctx, agentclient.Cmd{
-		Path: "/run/storm", Args: []string{"/dev/binder", "run", strconv.Itoa(length), strconv.FormatUint(seed, 10), strconv.Itoa(*peers)},
+		Path: "/storm", Args: []string{"/dev/binder", "run", strconv.Itoa(length), strconv.FormatUint(seed, 10), strconv.Itoa(*peers)},
 		Stdout: &s.out, Stderr: &s.errs,
 	})
 	if err != nil {
@@ -331,7 +331,7 @@ func (c *check) unbind(t *testing.T) {
 	const driver = "/sys/bus/virtio/drivers/virtbinder"
 	in, w := io.Pipe()
 	seen := &lines{more: make(chan struct{}, 1)}
-	witness, err := c.Start(c.ctx, agentclient.Cmd{Path: "/run/storm", Args: []string{"/dev/binder", "witness"}, Stdin: in, Stdout: seen, Stderr: seen})
+	witness, err := c.Start(c.ctx, agentclient.Cmd{Path: "/storm", Args: []string{"/dev/binder", "witness"}, Stdin: in, Stdout: seen, Stderr: seen})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -367,7 +367,7 @@ func (c *check) load(t *testing.T) {
 		while [ $i -lt %d ]; do
 			rmmod virtbinder && ! [ -e /dev/binder ] && ! grep -q vbinder_call /proc/slabinfo || exit
 			insmod /lib/modules/virtbinder.ko && [ -c /dev/binder ] || exit
-			/run/storm /dev/binder run 0 $i 2 >/dev/null || exit
+			/storm /dev/binder run 0 $i 2 >/dev/null || exit
 			i=$((i + 1))
 		done`, *loads))
 	c.say(t, "the module was unloaded and loaded %d times", *loads)

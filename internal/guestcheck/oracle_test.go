@@ -71,13 +71,13 @@ func (c *check) programs(t *testing.T) {
 // oracle runs the oracle's part in the guest and takes in what it says.
 func (c *check) oracle(t *testing.T, take func(oracle.Line), args ...string) {
 	t.Helper()
-	for _, name := range []string{"oracle", "puppet"} {
+	for _, name := range []string{"oracle", "puppet", "policy"} {
 		c.bring(t, filepath.Join("oracle", name))
 	}
 	out, w := io.Pipe()
 	var errs strings.Builder
 	go func() {
-		exit, err := c.Exec(c.ctx, agentclient.Cmd{Path: "/run/oracle", Args: append([]string{"guest", "/run/puppet"}, args...), Stdout: w, Stderr: &errs})
+		exit, err := c.Exec(c.ctx, agentclient.Cmd{Path: "/oracle", Args: append([]string{"guest", "/puppet"}, args...), Stdout: w, Stderr: &errs})
 		if err == nil && exit != 0 {
 			err = fmt.Errorf("exit code %d: %s", exit, errs.String())
 		}
@@ -95,7 +95,7 @@ func (c *check) oracle(t *testing.T, take func(oracle.Line), args ...string) {
 	c.idle(t)
 }
 
-// bring copies a program of build/ into the guest's /run.
+// bring copies a file of build/ into the root of the guest.
 func (c *check) bring(t *testing.T, name string) {
 	t.Helper()
 	program, err := os.Open(filepath.Join(top, "build", name))
@@ -103,7 +103,7 @@ func (c *check) bring(t *testing.T, name string) {
 		t.Fatalf("%v; run `make storm oracle-programs`", err)
 	}
 	defer program.Close()
-	to := "/run/" + filepath.Base(name)
+	to := "/" + filepath.Base(name)
 	if _, err := c.Run(c.ctx, program, "sh", "-c", "cat >"+to+" && chmod 755 "+to); err != nil {
 		t.Fatal(err)
 	}
