@@ -65,21 +65,24 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// runInLab runs this program, with the same arguments, on the lab's host.
+// runInLab runs this program, with the same arguments, on the lab's host, which sees
+// build/ but not where go puts its programs.
 func runInLab() (int, error) {
-	exe := filepath.Join(top, "build", "guestcheck", "guestcheck.test")
-	if err := os.MkdirAll(filepath.Dir(exe), 0o755); err != nil {
+	dir := filepath.Join(top, "build", "guestcheck")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return 0, err
 	}
+	dir, err := os.MkdirTemp(dir, "run-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
 	program, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
 		return 0, err
 	}
-	// Renamed into place: another run may be using the old one.
-	if err := os.WriteFile(exe+".new", program, 0o755); err != nil {
-		return 0, err
-	}
-	if err := os.Rename(exe+".new", exe); err != nil {
+	exe := filepath.Join(dir, "guestcheck.test")
+	if err := os.WriteFile(exe, program, 0o755); err != nil {
 		return 0, err
 	}
 	return lab.Run(context.Background(), lab.Config{
@@ -149,6 +152,7 @@ func boot(t *testing.T, series string) *check {
 	// Sockets do not work on every file system that build may be on.
 	c.Machine, err = Boot(ctx, Config{
 		Images: filepath.Join(top, "build", "guest", series), Dir: t.TempDir(), Memory: *memory, CPUs: *cpus, Window: *window << 20,
+		Cmdline: oracleCmdline(),
 	})
 	if err != nil {
 		t.Fatalf("%v; run `make images build initrd`", err)

@@ -26,11 +26,12 @@ const cmdline = "console=ttyS0 panic=-1 oops=panic loglevel=5 mitigations=off cr
 
 // Config is what a Machine is made of.
 type Config struct {
-	Images string // directory with vmlinuz and initrd.cpio
-	Dir    string // for its files; the console's log stays there
-	Memory uint64 // MiB
-	CPUs   int
-	Window uint64 // bytes of buffer window; 0: the device's default
+	Images  string // directory with vmlinuz and initrd.cpio
+	Dir     string // for its files; the console's log stays there
+	Memory  uint64 // MiB
+	CPUs    int
+	Window  uint64 // bytes of buffer window; 0: the device's default
+	Cmdline string // more of the kernel's command line
 }
 
 // Machine is a running guest, in this process.
@@ -73,7 +74,7 @@ func Boot(ctx context.Context, c Config) (m *Machine, err error) {
 	}
 	machine, err := vmm.New(vmm.Config{
 		Name: "guestcheck", Kernel: filepath.Join(c.Images, "vmlinuz"), Initrd: filepath.Join(c.Images, "initrd.cpio"),
-		Cmdline: cmdline, MemoryBytes: c.Memory << 20, CPUs: c.CPUs, Inline: true, Log: quiet,
+		Cmdline: cmdline + " " + c.Cmdline, MemoryBytes: c.Memory << 20, CPUs: c.CPUs, Inline: true, Log: quiet,
 		Console: vmm.Console{Log: m.log}, Devices: []virtio.Device{m.sock, m.Binder},
 	})
 	if err != nil {

@@ -25,6 +25,14 @@ var (
 	programs  = flag.Int("programs", 0, "run as many of the oracle's random programs")
 )
 
+// oracleCmdline is what the oracle's part needs the guest booted with: it loads a policy.
+func oracleCmdline() string {
+	if *scenarios == "" && *programs == 0 {
+		return ""
+	}
+	return "security=selinux selinux=1 enforcing=1"
+}
+
 // scenarios runs the oracle's scenarios, on both drivers, for what the kernel says of
 // it. Whether the drivers do the same is `make oracle`'s to judge; here it is counted.
 func (c *check) scenarios(t *testing.T) {
