@@ -65,7 +65,6 @@ type bandit struct {
 	*gang
 	dev      *Device
 	drv      *virtiotest.Driver
-	window   []byte
 	seq      uint32
 	flying   map[*virtiotest.Queue]map[uint16]sent // by head
 	contexts []uint64
