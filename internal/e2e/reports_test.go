@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -38,6 +39,7 @@ const vmName = "golden"
 func TestReportsPlain(t *testing.T) {
 	failures := program(t, "failures", "./guest/failures")
 	onLabHost(t, "6.12", func(t *testing.T) {
+		wrongNamespaces(t)
 		raw := newRawListener(t)
 		raw.join(t, netlink.FallbackGroup)
 		vm := bootVM(t, "--plain-contexts")
@@ -50,6 +52,40 @@ func TestReportsPlain(t *testing.T) {
 		inJournal(t, ours)
 		familyComesAndGoes(t, raw, vm, failures)
 	})
+}
+
+// wrongNamespaces: from a network or user namespace of its own a machine's reports
+// would reach nobody on the host, and `virtbinder doctor` says so.
+func wrongNamespaces(t *testing.T) {
+	t.Helper()
+	one := []syscall.SysProcIDMap{{HostID: 0, Size: 1}}
+	for name, c := range map[string]struct {
+		as        *syscall.SysProcAttr
+		mode      netlink.Mode
+		net, user netlink.Answer
+		warning   string // in the checks
+	}{
+		"the host's own": {&syscall.SysProcAttr{}, netlink.ModeFallback, netlink.Yes, netlink.Yes, ""},
+		"network":        {&syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}, netlink.ModeFallback, netlink.No, netlink.Yes, "the network namespace is not the host's"},
+		"user":           {&syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: one, GidMappings: one}, netlink.ModeUnix, netlink.Yes, netlink.No, "the user namespace is not the host's"},
+	} {
+		cmd := exec.Command("../../build/bin/virtbinder", "doctor", "--json")
+		cmd.SysProcAttr = c.as
+		out, err := cmd.Output()
+		if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) { // what else is wrong here is not the question
+			t.Fatal(err)
+		}
+		var r struct{ Reports netlink.Status }
+		if err := json.Unmarshal(out, &r); err != nil {
+			t.Fatalf("%s: %v in %s", name, err, out)
+		}
+		if ns := r.Reports.Namespace; r.Reports.Mode != c.mode || ns.InitialNet != c.net || ns.InitialUser != c.user {
+			t.Errorf("namespace %s: %+v", name, r.Reports)
+		}
+		if !bytes.Contains(out, []byte(c.warning)) {
+			t.Errorf("namespace %s: the doctor does not say %q:\n%s", name, c.warning, out)
+		}
+	}
 }
 
 // familyComesAndGoes: reports follow the binder family, for as long as it is there, by
