@@ -24,6 +24,7 @@ var sections = [][]Scenario{
 	returnScenarios,
 	objectScenarios,
 	transactionScenarios,
+	reportScenarios,
 	poolScenarios,
 	referenceScenarios,
 	deathScenarios,
