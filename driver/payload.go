@@ -46,7 +46,7 @@ func (bd *builder) placeSegments() failure {
 				stop = max(bd.fixups[next].off, pos)
 			}
 			if stop-s.dst > s.have && stop > pos {
-				return refuse(unix.EFAULT)
+				return refuse(unix.EINVAL) // the errnos of the kernel's deferred copy
 			}
 			bd.payload(pos, s.pos+pos-s.dst, stop-pos)
 			pos = stop
@@ -55,6 +55,9 @@ func (bd *builder) placeSegments() failure {
 			}
 			f := bd.fixups[next]
 			next++
+			if f.off%4 != 0 {
+				return refuse(unix.EINVAL)
+			}
 			if f.val != 0 {
 				bd.steps = append(bd.steps, step{stepPointer, f.off, f.val, 8})
 			} else {

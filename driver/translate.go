@@ -241,10 +241,10 @@ func (bd *builder) file(fds []FD, i int, off uint64, kind FixKind) failure {
 
 func (bd *builder) fdsOf(o *Object) []FD { return bd.r.FDs[o.FDFirst : o.FDFirst+o.FDCount] }
 
-// fd is a descriptor: only the number and the cookie reach the target.
+// fd is a descriptor: its number is one of 32 bits, the other half of the field is
+// cleared. Flags and cookie pass through.
 func (bd *builder) fd(o *Object, raw uapi.Object) failure {
 	f := bd.file(bd.fdsOf(o), 0, o.Offset+8, FixFD)
-	le.PutUint32(raw[4:], 0)
 	le.PutUint32(raw[12:], 0)
 	return f
 }

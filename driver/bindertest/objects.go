@@ -363,7 +363,7 @@ var objectScenarios = []Scenario{
 		}
 		_ = a
 	}},
-	{"object/fd-fields", "the pad is zeroed, the cookie passes through", nil, func(t *T) {
+	{"object/fd-fields", "the upper half of the field is zeroed, flags and cookie pass through", nil, func(t *T) {
 		a, b := t.acceptor()
 		r, _ := b.pipe()
 		o := flat("FD with all bits", uapi.BINDER_TYPE_FD, 0x5a5a5a5a, uint64(r.n)|0x7777777700000000, 0x123456789abcdef0)
@@ -437,9 +437,8 @@ var objectScenarios = []Scenario{
 	{"object/fd-no-room-second", "the first descriptor fits, the second does not: the first is taken back", nil, func(t *T) {
 		a, b := t.acceptor()
 		r, w := b.pipe()
-		f := a.limitFiles()
-		a2 := a.newThread()
-		a2.closeFD(f)
+		last, th := a.limitFiles()
+		th.closeFD(last)
 		b.read(call(0, 1, descriptor(r), descriptor(w)))
 		b.closeFD(w)
 		b.readFD(r)
@@ -507,7 +506,7 @@ var objectScenarios = []Scenario{
 	{"object/ptr-without-sg", "a PTR in a plain BC_TRANSACTION has no room: -EINVAL", nil, func(t *T) {
 		t.refused(call(0, 1, string(ptrAt(own, 8).raw), offsets{0}))
 	}},
-	{"object/ptr-unreadable", "a PTR to nowhere: -EFAULT", nil, func(t *T) {
+	{"object/ptr-unreadable", "a PTR to nowhere: -EINVAL", nil, func(t *T) {
 		t.refused(call(0, 1, ptrAt(Unmapped, 8)))
 		t.refused(call(0, 1, ptrAt(Arena+ArenaSize-8, 16)))
 	}},
@@ -556,11 +555,15 @@ var objectScenarios = []Scenario{
 		t.refused(call(0, 1, "desc", ptr("PPPPPPPP"), ptr("child").in(0, ^uint64(0))))
 		t.refused(call(0, 1, "desc", ptr("PPPPPPPP"), ptr("child").in(0, ^uint64(7))))
 	}},
-	{"object/ptr-parent-unaligned", "a pointer may stand anywhere in its parent", nil, func(t *T) {
+	{"object/ptr-parent-aligned-to-4", "a pointer may stand on 4 bytes", nil, func(t *T) {
 		a, b := t.proc("a"), t.proc("b")
 		a.manage()
 		a.read(enter)
-		b.read(call(0, 1, "desc", ptr("123PPPPPPPP"), ptr("child").in(0, 3)))
+		b.read(call(0, 1, "desc", ptr("1234PPPPPPPP"), ptr("child").in(0, 4)))
+	}},
+	{"object/ptr-parent-unaligned", "a pointer that does not stand on 4 bytes of the target's buffer: -EINVAL", nil, func(t *T) {
+		t.refused(call(0, 1, "desc", ptr("123PPPPPPPP"), ptr("child").in(0, 3)))
+		t.refused(call(0, 1, "desc", ptr("12PPPPPPPP"), ptr("child").in(0, 2)))
 	}},
 	{"object/ptr-order", "fix-ups of one parent go upwards: -EINVAL otherwise", nil, func(t *T) {
 		t.refused(call(0, 1, "desc", ptr("AAAAAAAABBBBBBBB"), ptr("b").in(0, 8), ptr("a").in(0, 0)))
@@ -757,13 +760,13 @@ func (t *T) acceptorIdle() (a, b *proc) {
 // pipeOfIdle makes a pipe in a process whose leader is parked.
 func (p *proc) pipeOfIdle() (r, w fd) { return p.newThread().pipe() }
 
-// limitFiles lets a process have no more descriptors than it has; it returns the
-// highest.
-func (p *proc) limitFiles() fd {
-	th := p.newThread()
-	f := th.tempFile("last", "")
-	th.rlimit(unix.RLIMIT_NOFILE, uint64(f.n+1))
-	return f
+// limitFiles lets a process have no more descriptors than it has. It returns the
+// highest, and a thread to close it with.
+func (p *proc) limitFiles() (last fd, th *thread) {
+	th = p.newThread()
+	last = th.tempFile("last", "")
+	th.rlimit(unix.RLIMIT_NOFILE, uint64(last.n+1))
+	return last, th
 }
 
 // descriptorAt is the descriptor whose number stands at addr.
