@@ -64,7 +64,7 @@ var callerScenarios = []Scenario{
 		a.manage()
 		b.setEUID(3000)
 		b.read(oneway(0, 1))
-		b.setEUID(4000)
+		b.setEUID(0)
 		a.read(enter)
 	}},
 	{"caller/uid-of-manager", "whoever becomes context manager must have the first one's uid, at that moment", nil, func(t *T) {
@@ -111,10 +111,13 @@ var callerScenarios = []Scenario{
 		b.read(call(0, 1))
 	}},
 	{"caller/uid-in-own-namespace", "a receiver in its own user namespace: what is not mapped is the overflow uid", []Feature{Namespaces}, func(t *T) {
-		a, b := t.proc("a", userNS, uid(1000)), t.proc("b", uid(2000))
+		a, b := t.proc("a"), t.proc("b", userNS, uid(1000))
 		a.manage()
 		a.read(enter)
-		b.read(call(0, 1))
+		h := t.held(a, b, binder(0x10, 0x11))
+		b.read(enter)
+		th := a.newThread()
+		th.read(call(h, 1))
 	}},
 	{"caller/uid-from-inner-namespace", "a sender that is 0 inside is itself outside", []Feature{Namespaces}, func(t *T) {
 		a, b := t.proc("a"), t.proc("b", userNS, uid(1000))

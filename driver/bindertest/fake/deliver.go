@@ -44,13 +44,19 @@ func (d *delivery) freed(off uint64) {
 	}
 }
 
-// setNice is the binder driver's rule: as far as the limit goes.
+// setNice is the binder driver's rule: to what is asked for if the thread may, else
+// to what its limit allows.
 func (d *delivery) setNice() {
-	if n := d.resp.Nice; n != driver.NoNice {
-		n = max(n, int32(d.th.p.maxNice))
-		if n <= 19 {
-			d.th.nice = int(n)
-		}
+	n := int(d.resp.Nice)
+	if d.resp.Nice == driver.NoNice {
+		return
+	}
+	const highest = 19
+	if limit := d.th.p.rlimitNice; d.th.p.euid != 0 && 20-n > limit {
+		n = 20 - limit
+	}
+	if n <= highest {
+		d.th.nice = n
 	}
 }
 

@@ -56,10 +56,7 @@ func (k *Kernel) Has(f bindertest.Feature) bool {
 
 // Spawn is bindertest.System's.
 func (k *Kernel) Spawn(a bindertest.Attr) (bindertest.Process, error) {
-	p := &process{k: k, pid: k.newPID(), attr: a, euid: a.UID, fds: map[int]*descriptor{}, maxFDs: 1024, maxNice: -20}
-	if a.UID != 0 {
-		p.maxNice = 20
-	}
+	p := &process{k: k, pid: k.newPID(), attr: a, euid: a.UID, fds: map[int]*descriptor{}, maxFDs: 1024}
 	if a.NewPIDNS {
 		p.ns = p.pid
 	}
@@ -183,17 +180,17 @@ func (k *Kernel) putToken(t uint32) {
 
 // process is a thread group.
 type process struct {
-	k       *Kernel
-	pid     uint32
-	ns      uint32 // pid of the init of its pid namespace, 0: the initial one
-	attr    bindertest.Attr
-	euid    uint32
-	maxNice int // lowest nice value that RLIMIT_NICE allows
-	threads []*thread
-	memory  memory
-	fds     map[int]*descriptor
-	maxFDs  int
-	dead    bool
+	k          *Kernel
+	pid        uint32
+	ns         uint32 // pid of the init of its pid namespace, 0: the initial one
+	attr       bindertest.Attr
+	euid       uint32
+	rlimitNice int // soft limit, as setrlimit counts: 20 is nice 0, 40 is nice -20
+	threads    []*thread
+	memory     memory
+	fds        map[int]*descriptor
+	maxFDs     int
+	dead       bool
 }
 
 // PID is bindertest.Process's.

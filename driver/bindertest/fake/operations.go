@@ -55,7 +55,7 @@ var operations = map[bindertest.Op]func(*thread, bindertest.Call){
 		f := th.p.k.newFile("file")
 		f.data = make([]byte, pageSize)
 		copy(f.data, c.Data)
-		n, errno := th.p.add(f, false)
+		n, errno := th.p.add(f, true)
 		th.end(bindertest.Result{Errno: int(errno), Val: int64(n)})
 	},
 	bindertest.OpReadFD: withFile(func(_ *thread, f *file, c bindertest.Call) bindertest.Result { return f.read(c.Len) }),
@@ -103,7 +103,12 @@ var operations = map[bindertest.Op]func(*thread, bindertest.Call){
 	}),
 	bindertest.OpExit: func(th *thread, _ bindertest.Call) { th.fail(0) },
 	bindertest.OpSetEUID: func(th *thread, c bindertest.Call) {
-		th.p.euid = uint32(c.Index)
+		uid := uint32(c.Index)
+		if th.p.euid != 0 && uid != th.p.euid && uid != th.p.attr.UID {
+			th.fail(unix.EPERM)
+			return
+		}
+		th.p.euid = uid
 		th.fail(0)
 	},
 	bindertest.OpRlimit: func(th *thread, c bindertest.Call) {
@@ -111,9 +116,7 @@ var operations = map[bindertest.Op]func(*thread, bindertest.Call){
 		case unix.RLIMIT_NOFILE:
 			th.p.maxFDs = int(c.Len)
 		case unix.RLIMIT_NICE:
-			if th.p.attr.UID != 0 {
-				th.p.maxNice = 20 - int(c.Len)
-			}
+			th.p.rlimitNice = int(c.Len)
 		}
 		th.fail(0)
 	},
@@ -137,8 +140,8 @@ func (p *process) newPipe() bindertest.Result {
 	r, w := p.k.newFile("pipe.r"), p.k.newFile("pipe.w")
 	r.pipe, w.pipe, w.writer = shared, shared, true
 	w.release = func() { shared.writers = 0 }
-	n, _ := p.add(r, false)
-	m, errno := p.add(w, false)
+	n, _ := p.add(r, true)
+	m, errno := p.add(w, true)
 	return bindertest.Result{Errno: int(errno), Val: int64(n), Val2: int64(m)}
 }
 
