@@ -39,6 +39,9 @@ func main() {
 		failures = append(failures, err)
 	}
 	failures = append(failures, boot.LoadModules(boot.ModuleList)...)
+	if err := boot.MountBinder(); err != nil {
+		failures = append(failures, err)
+	}
 	ignoreSignals()
 
 	err := serve(console, log, failures)

@@ -33,6 +33,10 @@ var mounts = []mount{
 	{target: "/sys/kernel/security", fstype: "securityfs", flags: safe, optional: true},
 }
 
+// binderfs is where Android's libraries look for what the driver can do. The file
+// system comes with the driver, and is missed only by them.
+var binderfs = mount{target: "/dev/binderfs", fstype: "binder", flags: unix.MS_NOSUID | unix.MS_NOEXEC, mode: 0o755, optional: true}
+
 // links are the names in /dev that programs expect and devtmpfs does not make.
 var links = map[string]string{
 	"/dev/fd":     "/proc/self/fd",
@@ -45,15 +49,8 @@ var links = map[string]string{
 // already stays.
 func Mount() (failures []error) {
 	for _, m := range mounts {
-		if m.mode != 0 {
-			if err := os.MkdirAll(m.target, m.mode); err != nil {
-				failures = append(failures, err)
-				continue
-			}
-		}
-		err := unix.Mount(m.fstype, m.target, m.fstype, m.flags, m.data)
-		if err != nil && !m.optional && !errors.Is(err, unix.EBUSY) {
-			failures = append(failures, fmt.Errorf("mount %s on %s: %w", m.fstype, m.target, err))
+		if err := m.attach(); err != nil {
+			failures = append(failures, err)
 		}
 	}
 	for name, target := range links {
@@ -62,4 +59,20 @@ func Mount() (failures []error) {
 		}
 	}
 	return failures
+}
+
+// MountBinder mounts binderfs, if a driver that was loaded has one.
+func MountBinder() error { return binderfs.attach() }
+
+func (m *mount) attach() error {
+	if m.mode != 0 {
+		if err := os.MkdirAll(m.target, m.mode); err != nil {
+			return err
+		}
+	}
+	err := unix.Mount(m.fstype, m.target, m.fstype, m.flags, m.data)
+	if err != nil && !m.optional && !errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("mount %s on %s: %w", m.fstype, m.target, err)
+	}
+	return nil
 }
