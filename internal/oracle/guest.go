@@ -26,10 +26,11 @@ type GuestCmd struct {
 
 // Run runs what it is told to and says so on standard output.
 func (c *GuestCmd) Run() error {
-	// There is one processor: what else there is of us should not compete with the puppets.
+	// There is one processor, and what else there is of us keeps the machine from being at rest.
 	runtime.GOMAXPROCS(2)
-	debug.SetGCPercent(400)
-	if err := errors.Join(loadStock(), loadPolicy()); err != nil {
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(128 << 20)
+	if err := errors.Join(loadStock(), loadPolicy(), yieldToPuppets()); err != nil {
 		return err
 	}
 	g := &guest{program: c.Program, out: json.NewEncoder(os.Stdout), pool: &puppet.Pool{}}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oracle
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// yieldToPuppets makes the calling goroutine's thread run only when nothing else
+// wants to: a puppet that is told something runs until it sleeps, and then everything
+// is at rest at the first look. What the thread starts is scheduled as usual.
+func yieldToPuppets() error {
+	runtime.LockOSThread()
+	const idle, resetOnFork = 5, 0x40000000 // SCHED_IDLE, SCHED_RESET_ON_FORK
+	var priority int32
+	if _, _, errno := unix.Syscall(unix.SYS_SCHED_SETSCHEDULER, 0, idle|resetOnFork, uintptr(unsafe.Pointer(&priority))); errno != 0 {
+		return fmt.Errorf("SCHED_IDLE: %w", errno)
+	}
+	// Newer kernels keep a task that sleeps on the run queue for a while, and count it.
+	const features = "/sys/kernel/debug/sched/features"
+	if err := os.WriteFile(features, []byte("NO_DELAY_DEQUEUE"), 0); err != nil && kernelAtLeast("6.12") {
+		return err
+	}
+	return nil
+}
