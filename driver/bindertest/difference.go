@@ -21,6 +21,8 @@ var differences = []Difference{
 	{Scenario: "mmap/never-used", Reason: "the whole mapping is there from the start and reads as zero; the stock driver inserts a page when a " +
 		"buffer first uses it, and until then the page faults"},
 	{Scenario: "mmap/stale-reuse", Reason: "the bytes that pad the data to 8 are zero; the stock driver leaves there what an earlier buffer held"},
+	{Scenario: "regression/thread-exit-undelivered-reply", Reason: "the buffer of what a thread had not read when it ended is freed; the stock driver " +
+		"keeps it until the process ends, and nobody can free it"},
 }
 
 // Differs finds the difference from the stock driver of a kernel that is declared

@@ -32,6 +32,7 @@ var sections = [][]Scenario{
 	onewayScenarios,
 	callerScenarios,
 	lsmScenarios,
+	regressionScenarios,
 }
 
 // Scenarios lists all of them, in the order of their sections.
