@@ -35,7 +35,7 @@ fuzz: ## the guest driver's parser under ASan and UBSan, in userspace (FUZZ_RUNS
 	@$(MAKE) -s -C guest/module fuzz RUNS=$(FUZZ_RUNS)
 
 e2e: storm ## the end-to-end tests alone (images and programs have to be there: make images build initrd oracle-programs)
-	$(GO) test -tags e2e -count=1 -timeout 60m -v ./internal/e2e ./internal/guestcheck
+	$(GO) test -tags e2e -count=1 -timeout 80m -p 1 -v ./internal/e2e ./internal/guestcheck
 
 aosp-tests: setup images build initrd ## AOSP's own tests on virtbinder and on the stock driver: build/aosp.json (ONLY=REGEXP chooses programs)
 	build/bin/aosp-tests $(if $(ONLY),--only '$(ONLY)')
