@@ -255,7 +255,7 @@ func (r *runner) ioctls(c choice) {
 	say := func(format string, args ...any) { r.say(th.ref+"."+format, args...) }
 	other := pick(r, r.procs)
 	switch k := r.rng.IntN(20); {
-	case k < 3 && !other.gone:
+	case k < 3 && !other.gone && r.t.sys.Has(PendingFrozen): // without it a frozen target shows
 		say("freeze(%s, 0)", other.name)
 		th.freeze(other.proc, 0)
 	case k < 6 && !other.gone:

@@ -62,22 +62,30 @@ func loadPolicy() error {
 	return os.WriteFile(at+"/load", policy, 0)
 }
 
-// newSystem makes the machine with one of its two drivers.
-func newSystem(name, program string, pool *puppet.Pool) (*puppet.System, error) {
+// newSystem makes the machine with one of its two drivers, for what it can do.
+func (g *guest) newSystem(name string) (*puppet.System, error) {
+	if name == stock {
+		return g.newSystemFor(name, stockFeatures())
+	}
+	return g.newSystemFor(name, ourFeatures)
+}
+
+// newSystemFor makes it for what is asked of it.
+func (g *guest) newSystemFor(name string, has []bindertest.Feature) (*puppet.System, error) {
 	c := puppet.Config{
-		Name: name, Program: program, Pool: pool,
+		Name: name, Program: g.program, Pool: g.pool, Has: has,
 		Device: func(context string) string { return "/dev/" + context },
-		Has: []bindertest.Feature{
-			bindertest.FreezeNotice, bindertest.PendingFrozen, bindertest.Namespaces, bindertest.Signals, bindertest.Files,
-			bindertest.SecurityContext, bindertest.LSM,
-		},
 	}
 	if name == stock {
 		c.Device = func(context string) string { return "/dev/k" + context }
 		c.Left = stockLeft
-		c.Has = stockFeatures()
 	}
 	return puppet.New(c)
+}
+
+var ourFeatures = []bindertest.Feature{
+	bindertest.FreezeNotice, bindertest.PendingFrozen, bindertest.Namespaces, bindertest.Signals, bindertest.Files,
+	bindertest.SecurityContext, bindertest.LSM,
 }
 
 // stockFeatures are those of this kernel's driver.

@@ -102,10 +102,14 @@ func (g *guest) compare(s bindertest.Scenario) error {
 // run runs a scenario on one of the drivers. The error is that of a machine which
 // broke, or of a driver that does not let go of something.
 func (g *guest) run(name string, s bindertest.Scenario) (transcript string, err error) {
-	sys, err := newSystem(name, g.program, g.pool)
+	sys, err := g.newSystem(name)
 	if err != nil {
 		return "", err
 	}
+	return runOn(sys, s)
+}
+
+func runOn(sys *puppet.System, s bindertest.Scenario) (transcript string, err error) {
 	transcript, err = bindertest.Run(sys, s)
 	return transcript, errors.Join(err, sys.Close())
 }
@@ -113,7 +117,7 @@ func (g *guest) run(name string, s bindertest.Scenario) (transcript string, err 
 // notComparable says why a scenario has no meaning on one of the systems.
 func (g *guest) notComparable(s bindertest.Scenario) (string, error) {
 	for _, name := range []string{ours, stock} {
-		sys, err := newSystem(name, g.program, g.pool)
+		sys, err := g.newSystem(name)
 		if err != nil {
 			return "", err
 		}
