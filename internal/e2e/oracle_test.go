@@ -42,12 +42,13 @@ func TestOracle(t *testing.T) {
 	}
 }
 
-// TestOracleRandom runs as many random programs as there is time for. `make
-// oracle-random` runs more.
+// TestOracleRandom runs as many random programs as there is time for, on the kernel
+// whose driver is the model: 6.1's does some things in its own way. `make
+// oracle-random` runs more, on both.
 func TestOracleRandom(t *testing.T) {
 	var all []oracle.RandomResults
-	runOracle(t, "oracle-random.json", &all, "random", "--seeds", "100")
-	if len(all) != 2 {
+	runOracle(t, "oracle-random.json", &all, "random", "--guests", "6.12", "--seeds", "100")
+	if len(all) != 1 {
 		t.Fatalf("results of %d kernels", len(all))
 	}
 	for _, r := range all {
