@@ -366,8 +366,10 @@ func (c *check) unbind(t *testing.T) {
 	c.idle(t)
 }
 
-// load unloads and loads the module; not while a file is open.
+// load unloads and loads the module; not while binderfs is mounted, which is so since
+// the guest's boot, or a file is open.
 func (c *check) load(t *testing.T) {
+	c.shell(t, "if rmmod virtbinder; then exit 1; fi; umount /dev/binderfs")
 	c.shell(t, "exec 3<>/dev/binder && if rmmod virtbinder; then exit 1; fi")
 	c.idle(t)
 	c.shell(t, fmt.Sprintf(`i=0
