@@ -35,6 +35,7 @@ import (
 	"github.com/bobuhiro11/gokvm/bootparam"
 
 	"virtbinder/internal/guestmem"
+	"virtbinder/vmm/image"
 )
 
 const (
@@ -94,24 +95,26 @@ func loadBoot(mem *guestmem.Memory, s bootSpec) (entry uint64, err error) {
 	return k.entry, mem.WriteAt(page, zeroPageAddr)
 }
 
+const wantKernel = "a Linux kernel for x86-64: a bzImage (the vmlinuz of a distribution) or an uncompressed vmlinux"
+
 func loadKernel(mem *guestmem.Memory, path string, l layout) (*kernelImage, error) {
-	f, size, err := openImage("kernel", path)
+	f, size, err := image.Open("kernel", path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	kind, err := identify(f)
+	kind, err := image.Identify(f)
 	if err != nil {
 		return nil, fmt.Errorf("kernel: read %s: %w", path, err)
 	}
 	var k *kernelImage
 	switch kind {
-	case imageBzImage:
+	case image.BzImage:
 		k, err = loadBzImage(mem, f, path, size, l)
-	case imageELF:
+	case image.ELF:
 		k, err = loadVmlinux(mem, f, path, l)
 	default:
-		err = &ImageError{Role: "kernel", Path: path, Looks: kind.String(), Want: wantKernel}
+		err = &image.Error{Role: "kernel", Path: path, Looks: kind.String(), Want: wantKernel}
 	}
 	return k, err
 }
@@ -120,7 +123,7 @@ func loadKernel(mem *guestmem.Memory, path string, l layout) (*kernelImage, erro
 // prefers, where it unpacks itself in place.
 func loadBzImage(mem *guestmem.Memory, r io.ReaderAt, path string, size int64, l layout) (*kernelImage, error) {
 	bad := func(format string, args ...any) error {
-		return &ImageError{Role: "kernel", Path: path, Looks: "a bzImage that " + fmt.Sprintf(format, args...), Want: wantKernel}
+		return &image.Error{Role: "kernel", Path: path, Looks: "a bzImage that " + fmt.Sprintf(format, args...), Want: wantKernel}
 	}
 	file, err := bootparam.New(r)
 	if errors.Is(err, bootparam.ErrorOldProtocolVersion) {
@@ -177,7 +180,7 @@ func trimHeader(h bootparam.SetupHeader) bootparam.SetupHeader {
 // addresses.
 func loadVmlinux(mem *guestmem.Memory, r io.ReaderAt, path string, l layout) (*kernelImage, error) {
 	bad := func(format string, args ...any) error {
-		return &ImageError{Role: "kernel", Path: path, Looks: "an ELF file that " + fmt.Sprintf(format, args...), Want: wantKernel}
+		return &image.Error{Role: "kernel", Path: path, Looks: "an ELF file that " + fmt.Sprintf(format, args...), Want: wantKernel}
 	}
 	f, err := elf.NewFile(r)
 	if err != nil {
@@ -225,13 +228,13 @@ func loadCmdline(mem *guestmem.Memory, bp *bootparam.BootParam, cmdline string) 
 }
 
 func loadInitrd(mem *guestmem.Memory, k *kernelImage, s bootSpec) error {
-	f, size, err := openImage("initrd", s.initrd)
+	f, size, err := image.Open("initrd", s.initrd)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	if size == 0 {
-		return &ImageError{Role: "initrd", Path: s.initrd, Looks: imageEmpty.String(), Want: "a cpio archive"}
+		return &image.Error{Role: "initrd", Path: s.initrd, Looks: image.Empty.String(), Want: "a cpio archive"}
 	}
 	if err := checkInitrd(s.initrd, f); err != nil {
 		return err
@@ -245,6 +248,21 @@ func loadInitrd(mem *guestmem.Memory, k *kernelImage, s bootSpec) error {
 	}
 	k.bp.Hdr.RamdiskImage, k.bp.Hdr.RamdiskSize = uint32(at), uint32(size)
 	return nil
+}
+
+// checkInitrd refuses what the kernel would only refuse after a long boot. It
+// takes a cpio archive, bare or compressed as the kernel can.
+func checkInitrd(path string, r io.ReaderAt) error {
+	kind, err := image.Identify(r)
+	if err != nil {
+		return fmt.Errorf("initrd: read %s: %w", path, err)
+	}
+	switch kind {
+	case image.Cpio, image.Gzip, image.XZ, image.Zstd, image.LZ4, image.Bzip2, image.Unknown:
+		// An unknown one may be lzma or lzo, or an old-style disk.
+		return nil
+	}
+	return &image.Error{Role: "initrd", Path: path, Looks: kind.String(), Want: "a cpio archive (newc), bare or compressed"}
 }
 
 // placeInitrd puts size bytes as high as possible below both the end of low
