@@ -40,6 +40,10 @@ type Config struct {
 	Devices     []virtio.Device // in slot order; each belongs to this machine alone
 	Inline      bool            // doorbells run in the vCPU's thread, else in workers
 	Log         *slog.Logger    // nil is slog.Default
+
+	// EnterVCPU is called first in the thread of each vCPU, which is locked for good and
+	// serves the guest's exits. It may be nil; an error ends the machine.
+	EnterVCPU func() error
 }
 
 func (c *Config) check() error {

@@ -24,6 +24,12 @@ func (m *Machine) runVCPU(c *kvm.VCPU) {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and its name
 	c.Bind()
 	defer c.Unbind()
+	if enter := m.cfg.EnterVCPU; enter != nil {
+		if err := enter(); err != nil {
+			m.finish(Failed, fmt.Errorf("vCPU %d: %w", c.ID, err))
+			return
+		}
+	}
 	var turn schedulerTurn
 	for !m.stopping.Load() {
 		turn.take()

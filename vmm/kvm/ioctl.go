@@ -31,6 +31,21 @@ const (
 	nrSignalMSI           = 0xa5
 )
 
+// RunIoctls lists the ioctls that a machine issues once it is made; a jail allows no
+// others.
+func RunIoctls() []uintptr {
+	return []uintptr{
+		gokvm.IIO(nrRun),
+		iow(nrSignalMSI, unsafe.Sizeof(msi{})),
+		iow(nrIRQLine, unsafe.Sizeof(irqLevel{})),
+		iow(nrIRQFD, unsafe.Sizeof(irqfd{})),
+		iow(nrIOEventFD, unsafe.Sizeof(ioeventfd{})),
+		iow(nrSetGSIRouting, 8),
+		iow(nrSetUserMemoryRegion, unsafe.Sizeof(gokvm.UserspaceMemoryRegion{})),
+		ior(nrGetRegs, unsafe.Sizeof(gokvm.Regs{})),
+	}
+}
+
 // ioctlPtr issues an ioctl whose argument is a pointer. The conversion to an
 // integer stands in the argument list of syscall.Syscall, which is what keeps
 // the object alive and in place while the kernel uses it.

@@ -63,6 +63,8 @@ type Cmd struct {
 	Console  string `default:"stdio" placeholder:"WHERE" help:"Where the serial console leads: stdio, file:PATH or none. stdio if not given. The console log in the runtime directory gets it in any case."`
 	Doorbell string `default:"inline" enum:"inline,worker" help:"Who serves a device's queues: inline, the vCPU that kicks; worker, a thread per queue."`
 
+	Sandbox bool `default:"true" negatable:"" help:"Close the process in once the machine is made: seccomp and Landlock. On unless --no-sandbox is given; capabilities are given up in any case."`
+
 	Build Builder `kong:"-"`
 }
 
@@ -119,12 +121,13 @@ func (c *Cmd) run(ctx context.Context, vm VM, console vmm.Console) (exit vmm.Exi
 		Name: vm.Name, Kernel: vm.kernel, Initrd: vm.initrd, Cmdline: vm.cmdline,
 		MemoryBytes: vm.Memory, CPUs: vm.CPUs,
 		Console: console, Devices: devices, Inline: vm.Inline, Log: vm.Log,
+		EnterVCPU: c.vcpuJail(),
 	})
 	if err != nil {
 		return vmm.Failed, err
 	}
 	defer m.Close()
-	if err := dropPrivileges(vm.Log); err != nil {
+	if err := c.closeIn([]string{vm.Dir}, vm.Log); err != nil {
 		return vmm.Failed, err
 	}
 	exit, err = m.Run(ctx)
