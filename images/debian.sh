@@ -34,8 +34,8 @@ make_root() {
 
 # slim_initramfs ROOT: the modules that find a virtual disk, before the kernel's installation makes the initramfs.
 slim_initramfs() {
-	mkdir -p "$1/etc/initramfs-tools/conf.d"
-	printf 'virtio_pci\nvirtio_blk\next4\n' >"$1/etc/initramfs-tools/modules"
+	mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d"
+	printf 'virtio_pci\nvirtio_blk\next4\n' >"$1/usr/share/initramfs-tools/modules.d/virtual"
 	printf 'MODULES=list\nCOMPRESS=zstd\nCOMPRESSLEVEL=3\n' >"$1/etc/initramfs-tools/conf.d/virtual"
 }
 
