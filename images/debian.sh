@@ -17,11 +17,11 @@ ABSENT=(drivers/{gpu,media,infiniband,staging,iio,hwmon,usb,scsi,ata,isdn,comedi
 make_root() {
 	local kver=$1 mirror=$2 options=() path
 	need mmdebstrap mmdebstrap
-	for path in /usr/share/{doc,man,locale,info}/'*' "${ABSENT[@]/#//lib/modules/*/kernel/}"; do
-		options+=(--dpkgopt="path-exclude=$path")
+	for path in /usr/share/{doc,man,locale,info} "${ABSENT[@]/#//lib/modules/$kver/kernel/}"; do
+		options+=(--dpkgopt="path-exclude=$path/*")
 	done
 	say "Debian root file system: mmdebstrap with linux-image-$kver"
-	mmdebstrap --quiet --mode=root --variant=minbase --include="$PACKAGES,linux-image-$kver" \
+	mmdebstrap --mode=root --variant=minbase --include="$PACKAGES,linux-image-$kver" \
 		--aptopt='APT::Install-Recommends "false"' "${options[@]}" \
 		--essential-hook="$(declare -f slim_initramfs); slim_initramfs \"\$1\"" \
 		bookworm root "$mirror" >mmdebstrap.log 2>&1 || { tail -30 mmdebstrap.log >&2; die "mmdebstrap failed"; }

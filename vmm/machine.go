@@ -31,7 +31,8 @@ const (
 // Config is what a machine is made of.
 type Config struct {
 	Name        string // for messages
-	Kernel      string // path of a bzImage or vmlinux
+	Kernel      string // path of a bzImage, a vmlinux or an Android boot image
+	VendorBoot  string // path of an Android vendor boot image; may be empty
 	Initrd      string // path of a cpio archive; may be empty
 	Cmdline     string // the kernel's
 	MemoryBytes uint64 // of RAM, a multiple of 2 MiB
@@ -168,7 +169,7 @@ func (m *Machine) load() (entry uint64, err error) {
 		return 0, err
 	}
 	return loadBoot(&m.ram.mem, bootSpec{
-		kernel: m.cfg.Kernel, initrd: m.cfg.Initrd, cmdline: m.cfg.Cmdline,
+		kernel: m.cfg.Kernel, vendorBoot: m.cfg.VendorBoot, initrd: m.cfg.Initrd, cmdline: m.cfg.Cmdline,
 		layout: m.layout, rsdp: rsdp,
 	})
 }
