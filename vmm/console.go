@@ -29,8 +29,7 @@ const consoleRoom = 1 << 20
 // byte of a slow printing kernel would wake a thread and cost system calls.
 const flushDelay = 5 * time.Millisecond
 
-// panicGrace is how long a guest that has printed a panic may take to reset
-// before the machine is ended.
+// panicGrace is the default of Config.PanicGrace.
 const panicGrace = 10 * time.Second
 
 // output carries what the guest prints to the writers, in a goroutine of its

@@ -32,6 +32,7 @@ func (m *Machine) runVCPU(c *kvm.VCPU) {
 	}
 	var turn schedulerTurn
 	for !m.stopping.Load() {
+		m.hold(c)
 		turn.take()
 		if err := m.enter(c); err != nil {
 			if errors.Is(err, errTripleFault) {
@@ -62,7 +63,9 @@ func (t *schedulerTurn) take() {
 
 // enter runs the guest up to one exit and serves it.
 func (m *Machine) enter(c *kvm.VCPU) error {
-	switch errno := c.Run(); errno {
+	errno := c.Run()
+	m.exits[c.ID].count(c, errno)
+	switch errno {
 	case 0:
 		return m.serve(c)
 	case syscall.EINTR:

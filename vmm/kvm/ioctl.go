@@ -29,6 +29,7 @@ const (
 	nrSetCPUID2           = 0x90
 	nrEnableCap           = 0xa3
 	nrSignalMSI           = 0xa5
+	nrClockCtrl           = 0xad
 )
 
 // RunIoctls lists the ioctls that a machine issues once it is made; a jail allows no
