@@ -102,6 +102,9 @@ func (m *Machine) Resume() {
 	m.gate.set(false)
 }
 
+// Ended says whether the machine has come to its end, or is about to.
+func (m *Machine) Ended() bool { return m.stopping.Load() }
+
 // Paused says whether the machine is to stand still.
 func (m *Machine) Paused() bool { return m.paused.Load() }
 

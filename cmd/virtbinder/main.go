@@ -23,6 +23,7 @@ import (
 	"virtbinder/internal/cli/inspect"
 	"virtbinder/internal/cli/lab"
 	"virtbinder/internal/cli/monitor"
+	"virtbinder/internal/config"
 	"virtbinder/internal/demo"
 )
 
@@ -41,7 +42,7 @@ Examples:
   virtbinder lab --kernel 7.x -- uname -r  run a command on the nested lab's host`
 
 type cli struct {
-	LogLevel slog.Level `name:"log-level" default:"info" placeholder:"LEVEL" help:"What goes to the log on standard error: debug, info, warn or error (default ${default})."`
+	LogLevel *config.Levels `name:"log-level" placeholder:"LEVEL" help:"What goes to the log on standard error: debug, info, warn or error; info if not given. For boot also of a component: warn,vmm=debug."`
 
 	Boot    boot.Command     `cmd:"" help:"Run a virtual machine."`
 	Exec    exec.Cmd         `cmd:"" help:"Run a command in a virtual machine."`
@@ -59,8 +60,8 @@ func main() {
 	var c cli
 	ctx := kong.Parse(&c, kong.Name("virtbinder"), kong.Description(description), kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
-	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel})))
-	os.Exit(finish(ctx.Run()))
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel.All()})))
+	os.Exit(finish(ctx.Run(c.LogLevel)))
 }
 
 // finish prints what there is to say about err and returns the exit code.

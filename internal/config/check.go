@@ -172,14 +172,6 @@ func (k *checker) disk(at string, d *Disk) {
 	if d.Path == "" {
 		k.fail(at+".path", "is missing")
 	}
-	among(k, at+".format", d.Format, Raw, Qcow2)
-	switch {
-	case d.Overlay == "":
-	case d.ReadOnly:
-		k.fail(at+".overlay", "a read-only disk writes nothing: leave out one of the two")
-	case d.Overlay == d.Path:
-		k.fail(at+".overlay", "is the disk itself")
-	}
 }
 
 func (k *checker) net(at string, n *Net) {

@@ -11,6 +11,7 @@ package config
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 
 	"virtbinder/driver"
@@ -51,24 +52,12 @@ type Android struct {
 	VendorBoot string `json:"vendor_boot,omitempty"`
 }
 
-// Disk is a block device.
+// Disk is a block device: a raw image or a device of the host.
 type Disk struct {
-	Path     string     `json:"path"`
-	Format   DiskFormat `json:"format"`
-	ReadOnly bool       `json:"readonly"`
-	Direct   bool       `json:"direct"`            // past the host's page cache
-	Overlay  string     `json:"overlay,omitempty"` // file that takes the writes; path stays as it is
+	Path     string `json:"path"`
+	ReadOnly bool   `json:"readonly"`
+	Direct   bool   `json:"direct"` // past the host's page cache
 }
-
-// DiskFormat says what a disk's file holds. It is never guessed from the file's
-// bytes: those are the guest's to write.
-type DiskFormat string
-
-// Formats of disks.
-const (
-	Raw   DiskFormat = "raw"
-	Qcow2 DiskFormat = "qcow2"
-)
 
 // Net is a network device. Exactly one of Tap, TapFD and User says where it leads.
 type Net struct {
@@ -254,4 +243,11 @@ func (c *Config) Resolve() error {
 		vm.Binder.Committed = min(vm.Binder.Committed, vm.Binder.Window)
 	}
 	return c.check()
+}
+
+// UsesStdio says whether a console leads to this process's terminal.
+func (c *Config) UsesStdio() bool {
+	return slices.ContainsFunc(c.VMs, func(vm VM) bool {
+		return slices.ContainsFunc(vm.Consoles, func(con Console) bool { return con.To == Stdio })
+	})
 }

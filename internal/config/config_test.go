@@ -41,12 +41,9 @@ const full = `vms:
     affinity: [[0, 1], [2]]
     disks:
       - path: root.img
-        format: raw
         readonly: true
         direct: true
-      - path: base.qcow2
-        format: qcow2
-        overlay: changes.img
+      - path: /dev/vdb
     net:
       - tap: tap0
         mac: 52:54:00:12:34:56
@@ -130,7 +127,7 @@ func TestFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	one, two := c.VMs[0], c.VMs[1]
-	if one.Memory != 2<<30 || one.CPUs != 4 || one.Entropy || one.Vsock.Enabled || one.Disks[1].Format != Qcow2 || *one.Net[1].TapFD != 7 ||
+	if one.Memory != 2<<30 || one.CPUs != 4 || one.Entropy || one.Vsock.Enabled || !one.Disks[0].Direct || one.Disks[1].ReadOnly || *one.Net[1].TapFD != 7 ||
 		one.Net[1].Queues != 1 || one.Net[2].User.Forwards[0].Proto != "tcp" || one.Affinity[0][1] != 1 || one.Binder.Committed != 512<<20 {
 		t.Errorf("%+v", one)
 	}
@@ -147,7 +144,7 @@ func TestErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                               "vms: there is none",
 		"vms:\n- name: a\n  kernal: x\n": `f.yaml:3: vms[0].kernal: there is no field "kernal"; there are affinity, android, binder, cmdline, consoles`,
-		"vms:\n- kernel: k\n  disks:\n  - path: x\n    ro: true\n": `f.yaml:5: vms[0].disks[0].ro: there is no field "ro"; there are direct, format, overlay, path, readonly`,
+		"vms:\n- kernel: k\n  disks:\n  - path: x\n    ro: true\n": `f.yaml:5: vms[0].disks[0].ro: there is no field "ro"; there are direct, path, readonly`,
 		"vm: {}":                                     `f.yaml:1: vm: there is no field "vm"; there are core, log, sandbox, vms`,
 		"vms:\n- kernel: k\n  memory: much\n":        `f.yaml:3: vms[0].memory: "much": want a number and a unit`,
 		"vms:\n- kernel: k\n  memory: [1]\n":         "f.yaml:3: vms[0].memory: want one value",
@@ -160,35 +157,33 @@ func TestErrors(t *testing.T) {
 		"log: {level: loud}":             `f.yaml:1: log.level: "loud": want debug, info, warn or error`,
 		"vms:\n- kernel: k\nlog:\n  levels:\n    wmm: info\n": "f.yaml:5: log.levels.wmm: there is no such component; there are api,",
 		"vms:\n- kernel: k\nlog: {format: xml}\n":             `f.yaml:3: log.format: "xml": want text, json`,
-		"vms:\n-\n":                                                                                                             "f.yaml:2: vms[0].kernel: no kernel is given",
-		"vms:\n- kernel: k\n  name: ../x\n":                                                                                     "f.yaml:3: vms[0].name: VM name",
-		"vms:\n- kernel: k\n- kernel: k\n":                                                                                      `f.yaml:3: vms[1].name: "vm" is the name of vms[0] too`,
-		"vms:\n- kernel: k\n  android: {boot: b}\n":                                                                             "f.yaml:2: vms[0].kernel: given together with android.boot",
-		"vms:\n- kernel: k\n  memory: 3M\n":                                                                                     "vms[0].memory: 3M: from 64M to 1T",
-		"vms:\n- kernel: k\n  memory: 65537K\n":                                                                                 "vms[0].memory: 65537K: give a multiple of 2M",
-		"vms:\n- kernel: k\n  cpus: 0\n":                                                                                        "vms[0].cpus: 0: from 1 to 254",
-		"vms:\n- kernel: k\n  affinity: [[0],[1]]\n":                                                                            "vms[0].affinity: 2 lists for 1 vCPUs",
-		"vms:\n- kernel: k\n  affinity: [[-1]]\n":                                                                               "vms[0].affinity[0]: -1 is no number of a host CPU",
-		"vms:\n- kernel: k\n  vsock: {cid: 2}\n":                                                                                "vms[0].vsock.cid: 2: a guest's",
-		"vms:\n- kernel: k\n  disks:\n  - format: vdi\n":                                                                        "f.yaml:4: vms[0].disks[0].path: is missing",
-		"vms:\n- kernel: k\n  disks:\n  - {path: x, format: vdi}\n":                                                             `vms[0].disks[0].format: "vdi": want raw, qcow2`,
-		"vms:\n- kernel: k\n  disks:\n  - {path: x, readonly: true, overlay: y}\n":                                              "vms[0].disks[0].overlay: a read-only disk",
-		"vms:\n- kernel: k\n  net:\n  - {tap: a, tap_fd: 3}\n":                                                                  "vms[0].net[0]: 2 of tap, tap_fd and user",
-		"vms:\n- kernel: k\n  net:\n  - {tap: a, mac: \"01:00:00:00:00:00\"}\n":                                                 "vms[0].net[0].mac:",
-		"vms:\n- kernel: k\n  net:\n  - {tap_fd: 1}\n":                                                                          "vms[0].net[0].tap_fd: 1: give a file descriptor from 3",
-		"vms:\n- kernel: k\n  net:\n  - {tap: a, queues: 0}\n":                                                                  "vms[0].net[0].queues: 0: from 1 to 16",
-		"vms:\n- kernel: k\n  net:\n  - user: {forwards: [{host: 'x:1', guest: 1}]}\n":                                          `vms[0].net[0].user.forwards[0].host: "x:1"`,
-		"vms:\n- kernel: k\n  net:\n  - user: {forwards: [{host: '[::1]:1'}]}\n":                                                "vms[0].net[0].user.forwards[0].guest: give a port",
-		"vms:\n- kernel: k\n  consoles: [{type: serial, to: file}]\n":                                                           "vms[0].consoles[0].path: is missing",
-		"vms:\n- kernel: k\n  consoles: [{type: tty, to: none}]\n":                                                              `vms[0].consoles[0].type: "tty": want serial, hvc`,
-		"vms:\n- kernel: k\n  consoles: [{type: hvc, to: none, path: x}]\n":                                                     "vms[0].consoles[0].path: none leads to no path",
-		"vms:\n- kernel: k\n  consoles: [{type: serial, to: none}, {type: serial, to: none}]\n":                                 "vms[0].consoles[1].type: a second serial console",
+		"vms:\n-\n":                                                                             "f.yaml:2: vms[0].kernel: no kernel is given",
+		"vms:\n- kernel: k\n  name: ../x\n":                                                     "f.yaml:3: vms[0].name: VM name",
+		"vms:\n- kernel: k\n- kernel: k\n":                                                      `f.yaml:3: vms[1].name: "vm" is the name of vms[0] too`,
+		"vms:\n- kernel: k\n  android: {boot: b}\n":                                             "f.yaml:2: vms[0].kernel: given together with android.boot",
+		"vms:\n- kernel: k\n  memory: 3M\n":                                                     "vms[0].memory: 3M: from 64M to 1T",
+		"vms:\n- kernel: k\n  memory: 65537K\n":                                                 "vms[0].memory: 65537K: give a multiple of 2M",
+		"vms:\n- kernel: k\n  cpus: 0\n":                                                        "vms[0].cpus: 0: from 1 to 254",
+		"vms:\n- kernel: k\n  affinity: [[0],[1]]\n":                                            "vms[0].affinity: 2 lists for 1 vCPUs",
+		"vms:\n- kernel: k\n  affinity: [[-1]]\n":                                               "vms[0].affinity[0]: -1 is no number of a host CPU",
+		"vms:\n- kernel: k\n  vsock: {cid: 2}\n":                                                "vms[0].vsock.cid: 2: a guest's",
+		"vms:\n- kernel: k\n  disks:\n  - direct: true\n":                                       "f.yaml:4: vms[0].disks[0].path: is missing",
+		"vms:\n- kernel: k\n  net:\n  - {tap: a, tap_fd: 3}\n":                                  "vms[0].net[0]: 2 of tap, tap_fd and user",
+		"vms:\n- kernel: k\n  net:\n  - {tap: a, mac: \"01:00:00:00:00:00\"}\n":                 "vms[0].net[0].mac:",
+		"vms:\n- kernel: k\n  net:\n  - {tap_fd: 1}\n":                                          "vms[0].net[0].tap_fd: 1: give a file descriptor from 3",
+		"vms:\n- kernel: k\n  net:\n  - {tap: a, queues: 0}\n":                                  "vms[0].net[0].queues: 0: from 1 to 16",
+		"vms:\n- kernel: k\n  net:\n  - user: {forwards: [{host: 'x:1', guest: 1}]}\n":          `vms[0].net[0].user.forwards[0].host: "x:1"`,
+		"vms:\n- kernel: k\n  net:\n  - user: {forwards: [{host: '[::1]:1'}]}\n":                "vms[0].net[0].user.forwards[0].guest: give a port",
+		"vms:\n- kernel: k\n  consoles: [{type: serial, to: file}]\n":                           "vms[0].consoles[0].path: is missing",
+		"vms:\n- kernel: k\n  consoles: [{type: tty, to: none}]\n":                              `vms[0].consoles[0].type: "tty": want serial, hvc`,
+		"vms:\n- kernel: k\n  consoles: [{type: hvc, to: none, path: x}]\n":                     "vms[0].consoles[0].path: none leads to no path",
+		"vms:\n- kernel: k\n  consoles: [{type: serial, to: none}, {type: serial, to: none}]\n": "vms[0].consoles[1].type: a second serial console",
 		"vms:\n- {kernel: k, name: a, consoles: [{type: hvc, to: stdio}]}\n- {kernel: k, consoles: [{type: hvc, to: stdio}]}\n": "vms[1].consoles[0].to: a second console leads to stdio",
 		"vms:\n- kernel: k\n  binder: {doorbell: bell}\n":                                                                       `vms[0].binder.doorbell: "bell": want inline, worker`,
 		"vms:\n- kernel: k\n  binder: {window: 1M}\n":                                                                           "vms[0].binder.window: 1M: from 4M to 1T",
 		"vms:\n- kernel: k\n  netlink: {reports: loud}\n":                                                                       "vms[0].netlink.reports:",
 		"vms:\n- kernel: k\ncore: {limits: {nodes: 0}}\n":                                                                       "f.yaml:3: core.limits.nodes: 0: from 1 to",
-		"vms:\n- kernel: \"k\n":                                                                                                 "f.yaml:2: ",
+		"vms:\n- kernel: \"k\n": "f.yaml:2: ",
 	} {
 		c, s, err := Parse("f.yaml", []byte(text))
 		if err == nil {

@@ -21,17 +21,6 @@ func (v *VM) UnmarshalYAML(decode func(any) error) error {
 }
 
 // UnmarshalYAML gives what the file leaves out its default.
-func (d *Disk) UnmarshalYAML(decode func(any) error) error {
-	type plain Disk
-	p := plain{Format: Raw}
-	if err := decode(&p); err != nil {
-		return err
-	}
-	*d = Disk(p)
-	return nil
-}
-
-// UnmarshalYAML gives what the file leaves out its default.
 func (n *Net) UnmarshalYAML(decode func(any) error) error {
 	type plain Net
 	p := plain{Queues: 1}

@@ -108,8 +108,9 @@ func (h *Hub) Full() bool {
 	return len(h.state.clients) >= maxClients
 }
 
-// Attach joins conn to the console until either ends, and closes it.
-func (h *Hub) Attach(conn net.Conn) error {
+// Attach joins conn to the console until either ends, and closes it. What is typed is
+// read from in: conn, or what has read ahead of it.
+func (h *Hub) Attach(conn net.Conn, in io.Reader) error {
 	defer conn.Close()
 	c := &client{conn: conn}
 	c.more.L = &h.mu
@@ -118,7 +119,7 @@ func (h *Hub) Attach(conn net.Conn) error {
 	}
 	defer h.served.Done()
 	go func() {
-		_ = h.Type(conn)
+		_ = h.Type(in)
 		h.remove(c)
 	}()
 	defer h.remove(c)

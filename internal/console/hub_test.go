@@ -20,7 +20,7 @@ func attach(t *testing.T, h *Hub) (net.Conn, <-chan error) {
 	t.Helper()
 	mine, its := net.Pipe()
 	ended := make(chan error, 1)
-	go func() { ended <- h.Attach(its) }()
+	go func() { ended <- h.Attach(its, its) }()
 	t.Cleanup(func() { mine.Close() })
 	return mine, ended
 }

@@ -44,6 +44,7 @@ func RunIoctls() []uintptr {
 		iow(nrSetGSIRouting, 8),
 		iow(nrSetUserMemoryRegion, unsafe.Sizeof(gokvm.UserspaceMemoryRegion{})),
 		ior(nrGetRegs, unsafe.Sizeof(gokvm.Regs{})),
+		gokvm.IIO(nrClockCtrl),
 	}
 }
 

@@ -4,19 +4,21 @@ package boot
 
 import (
 	"log/slog"
+	"slices"
 
+	"virtbinder/internal/config"
 	"virtbinder/internal/jail"
 )
 
 // closeIn ends set-up: what the machines need of the host is open by now, the netlink
 // sockets of their reports and /dev/kvm included. Capabilities go in any case, the
 // rest with the jail.
-func (c *Cmd) closeIn(dirs []string, log *slog.Logger) error {
-	if !c.Sandbox {
+func closeIn(cfg *config.Config, dirs []string, log *slog.Logger) error {
+	if !cfg.Sandbox {
 		log.Warn("no jail: seccomp and Landlock are switched off (--no-sandbox)")
 		return jail.DropCapabilities()
 	}
-	s, err := jail.Enter(jail.Rules{Dirs: dirs, Read: hostFacts})
+	s, err := jail.Enter(jail.Rules{Dirs: dirs, Read: hostFacts, Network: usesNetwork(cfg)})
 	if err != nil {
 		return err
 	}
@@ -34,9 +36,16 @@ var hostFacts = []string{
 	"/sys/module/binder", "/sys/module/binder_linux", "/sys/module/rust_binder",
 }
 
+// usesNetwork says whether a guest's connections are made by this process.
+func usesNetwork(cfg *config.Config) bool {
+	return slices.ContainsFunc(cfg.VMs, func(vm config.VM) bool {
+		return slices.ContainsFunc(vm.Net, func(n config.Net) bool { return n.User != nil })
+	})
+}
+
 // vcpuJail closes the thread of a virtual processor in further.
-func (c *Cmd) vcpuJail() func() error {
-	if !c.Sandbox {
+func vcpuJail(cfg *config.Config) func() error {
+	if !cfg.Sandbox {
 		return nil
 	}
 	return jail.EnterVCPU

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package boot
+package machine
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"virtbinder/internal/rundir"
 )
@@ -19,9 +18,11 @@ import (
 // a lock on its pid file. The lock ends with the process, however it ends, so a
 // killed VMM's directory is free again at once.
 type claimed struct {
-	path string
-	pid  *os.File
-	log  *os.File
+	path       string
+	pid        *os.File
+	consoleLog *os.File
+	vmmLog     io.Writer // to vmmFile, capped
+	vmmFile    *os.File
 }
 
 // claim takes the directory of the machine called name and clears what a killed
@@ -41,11 +42,23 @@ func claim(name string) (*claimed, error) {
 			return nil, fmt.Errorf("clear what an earlier VM %s left: %w", name, err)
 		}
 	}
-	if c.log, err = os.OpenFile(filepath.Join(dir, rundir.ConsoleLog), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644); err != nil {
+	if err := c.openLogs(); err != nil {
 		c.release()
-		return nil, fmt.Errorf("console log: %w", err)
+		return nil, err
 	}
 	return c, nil
+}
+
+func (c *claimed) openLogs() (err error) {
+	const flags = os.O_CREATE | os.O_WRONLY | os.O_TRUNC
+	if c.consoleLog, err = os.OpenFile(filepath.Join(c.path, rundir.ConsoleLog), flags, 0o644); err != nil {
+		return fmt.Errorf("console log: %w", err)
+	}
+	if c.vmmFile, err = os.OpenFile(filepath.Join(c.path, rundir.VMMLog), flags, 0o600); err != nil {
+		return fmt.Errorf("VMM log: %w", err)
+	}
+	c.vmmLog = &cappedWriter{w: c.vmmFile, left: logLimit}
+	return nil
 }
 
 // lockPID makes and locks the pid file and writes our pid into it.
@@ -72,8 +85,8 @@ func lockPID(path, name string) (*os.File, error) {
 }
 
 func lockFile(f *os.File, name string) error {
-	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
+	err := rundir.Lock(f)
+	if errors.Is(err, rundir.ErrLocked) {
 		owner, _ := os.ReadFile(f.Name())
 		return fmt.Errorf("a VM called %s is running already (pid %s): stop it, or choose another --name", name, strings.TrimSpace(string(owner)))
 	}
@@ -101,11 +114,12 @@ func writePID(f *os.File) error {
 	return err
 }
 
-// release gives the name back. The console log stays, until the next machine of
-// this name.
+// release gives the name back. The logs stay, until the next machine of this name.
 func (c *claimed) release() {
-	if c.log != nil {
-		c.log.Close()
+	for _, f := range []*os.File{c.consoleLog, c.vmmFile} {
+		if f != nil {
+			f.Close()
+		}
 	}
 	_ = os.Remove(c.pid.Name()) // while it is locked; see isAt
 	c.pid.Close()

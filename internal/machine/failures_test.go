@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package boot
+package machine
 
 import (
 	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"virtbinder/driver"
 	"virtbinder/driver/uapi"
+	"virtbinder/internal/config"
 	"virtbinder/internal/journal"
 	"virtbinder/internal/rundir"
 	"virtbinder/netlink"
@@ -84,26 +83,27 @@ func (c *caller) fail() {
 }
 
 // newFailures is a machine's way of failures, in a directory of its own.
-func newFailures(tb testing.TB, want netlink.Want) (*failures, VM) {
+func newFailures(tb testing.TB, reports string) (f *failures, dir string) {
 	tb.Helper()
 	dir, err := os.MkdirTemp("", "vbf")
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { os.RemoveAll(dir) })
-	vm := VM{Name: "demo", Dir: dir, Log: slog.New(slog.DiscardHandler)}
-	f, err := openFailures(vm, want, false)
+	vm := config.DefaultVM()
+	vm.Name, vm.Netlink.Reports = "demo", reports
+	f, err = openFailures(dir, &vm, slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return f, vm
+	return f, dir
 }
 
 // TestFailuresLeave: a failure reaches the journal and the reports' unix socket, the
 // one with what the other has no place for.
 func TestFailuresLeave(t *testing.T) {
-	f, vm := newFailures(t, netlink.WantNoNetlink)
-	own, err := journal.Dial(filepath.Join(vm.Dir, rundir.JournalSocket))
+	f, dir := newFailures(t, "off")
+	own, err := journal.Dial(filepath.Join(dir, rundir.JournalSocket))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,13 +128,16 @@ func TestFailuresLeave(t *testing.T) {
 	if _, err := own.Next(); !errors.Is(err, io.EOF) {
 		t.Errorf("after its end: %v", err)
 	}
-	rec := httptest.NewRecorder()
-	f.metrics(rec, nil)
-	for _, want := range []string{`virtbinder_failures_total{vm="demo",kind="BR_DEAD_REPLY"} 1`, `virtbinder_failures_total{vm="demo",kind="oneways-lost"} 1`,
-		`virtbinder_reports_dropped_total{vm="demo"} 0`} {
-		if !strings.Contains(rec.Body.String(), want+"\n") {
-			t.Errorf("%s is not in the metrics:\n%s", want, rec.Body)
+	table := &table{vm: "demo"}
+	f.measure(table)
+	values := map[string]float64{}
+	for _, m := range table.metrics {
+		for _, s := range m.Samples {
+			values[m.Name+" "+s.Labels["vm"]+" "+s.Labels["kind"]] = s.Value
 		}
+	}
+	if values["virtbinder_failures_total demo BR_DEAD_REPLY"] != 1 || values["virtbinder_failures_total demo oneways-lost"] != 1 || values["virtbinder_reports_dropped_total demo "] != 0 {
+		t.Errorf("%v", values)
 	}
 	if s := f.emitter.Stats(); s.Accepted != 1 || s.Dropped != 0 {
 		t.Errorf("the emitter had %+v: what is virtbinder's own does not go there", s)
@@ -158,13 +161,13 @@ func BenchmarkFailing(b *testing.B) {
 	}
 	b.Run("reports go nowhere", func(b *testing.B) { run(b, nil) })
 	b.Run("nobody listens", func(b *testing.B) {
-		f, _ := newFailures(b, netlink.WantAuto)
+		f, _ := newFailures(b, "auto")
 		run(b, f)
 		f.close()
 	})
 	b.Run("a listener that reads", func(b *testing.B) {
-		f, vm := newFailures(b, netlink.WantAuto)
-		l, err := netlink.Listen(netlink.ListenOptions{Sockets: []string{filepath.Join(vm.Dir, rundir.ReportsSocket)}})
+		f, dir := newFailures(b, "auto")
+		l, err := netlink.Listen(netlink.ListenOptions{Sockets: []string{filepath.Join(dir, rundir.ReportsSocket)}})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -183,12 +186,12 @@ func BenchmarkFailing(b *testing.B) {
 		<-done
 	})
 	b.Run("listeners that never read", func(b *testing.B) {
-		f, vm := newFailures(b, netlink.WantAuto)
-		l, err := netlink.Listen(netlink.ListenOptions{Sockets: []string{filepath.Join(vm.Dir, rundir.ReportsSocket)}})
+		f, dir := newFailures(b, "auto")
+		l, err := netlink.Listen(netlink.ListenOptions{Sockets: []string{filepath.Join(dir, rundir.ReportsSocket)}})
 		if err != nil {
 			b.Fatal(err)
 		}
-		own, err := journal.Dial(filepath.Join(vm.Dir, rundir.JournalSocket))
+		own, err := journal.Dial(filepath.Join(dir, rundir.JournalSocket))
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package boot
+package machine
 
 import (
+	"fmt"
+	"log/slog"
 	"path/filepath"
 
 	"virtbinder/driver"
+	"virtbinder/internal/config"
 	"virtbinder/internal/journal"
 	"virtbinder/internal/rundir"
 	"virtbinder/netlink"
@@ -16,30 +19,35 @@ import (
 // journal's socket.
 type failures struct {
 	vm      string
+	suffix  string // of contexts, on the host
 	emitter *netlink.Emitter
 	journal *journal.Journal
 	server  *journal.Server
 	fed     chan struct{} // closed when the emitter has got the last report
 }
 
-func openFailures(vm VM, want netlink.Want, plain bool) (*failures, error) {
+// openFailures opens the ways that lead out of dir, the VM's runtime directory.
+func openFailures(dir string, vm *config.VM, log *slog.Logger) (*failures, error) {
+	want, err := netlink.ParseWant(vm.Netlink.Reports)
+	if err != nil {
+		return nil, fmt.Errorf("netlink.reports: %w", err)
+	}
 	opts := netlink.Options{
-		VM: vm.Name, PlainContexts: plain, Want: want,
-		Socket:      filepath.Join(vm.Dir, rundir.ReportsSocket),
-		RuntimeFile: filepath.Join(vm.Dir, rundir.NetlinkFile),
-		Log:         vm.Log,
+		VM: vm.Name, PlainContexts: vm.Netlink.PlainContexts, Want: want,
+		Socket:      filepath.Join(dir, rundir.ReportsSocket),
+		RuntimeFile: filepath.Join(dir, rundir.NetlinkFile),
+		Log:         log,
 	}
 	emitter, err := netlink.NewEmitter(opts)
 	if err != nil {
 		return nil, err
 	}
 	f := &failures{vm: vm.Name, emitter: emitter, journal: journal.New(journal.Remembered), fed: make(chan struct{})}
-	suffix := "@" + vm.Name
-	if plain {
-		suffix = ""
+	if !vm.Netlink.PlainContexts {
+		f.suffix = "@" + vm.Name
 	}
 	hello := journal.Hello{VM: vm.Name, Ports: emitter.Ports(), Socket: opts.Socket}
-	f.server, err = journal.Serve(f.journal, filepath.Join(vm.Dir, rundir.JournalSocket), hello, suffix, vm.Log)
+	f.server, err = journal.Serve(f.journal, filepath.Join(dir, rundir.JournalSocket), hello, f.suffix, log)
 	if err != nil {
 		emitter.Close()
 		return nil, err
