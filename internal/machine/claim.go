@@ -20,9 +20,9 @@ import (
 type claimed struct {
 	path       string
 	pid        *os.File
-	consoleLog *os.File
-	vmmLog     io.Writer // to vmmFile, capped
-	vmmFile    *os.File
+	consoleLog io.Writer // the serial port's
+	vmmLog     io.Writer
+	files      []*os.File // under all logs
 }
 
 // claim takes the directory of the machine called name and clears what a killed
@@ -50,15 +50,11 @@ func claim(name string) (*claimed, error) {
 }
 
 func (c *claimed) openLogs() (err error) {
-	const flags = os.O_CREATE | os.O_WRONLY | os.O_TRUNC
-	if c.consoleLog, err = os.OpenFile(filepath.Join(c.path, rundir.ConsoleLog), flags, 0o644); err != nil {
-		return fmt.Errorf("console log: %w", err)
+	if c.consoleLog, err = c.openLog(rundir.ConsoleLog, 0o644); err != nil {
+		return err
 	}
-	if c.vmmFile, err = os.OpenFile(filepath.Join(c.path, rundir.VMMLog), flags, 0o600); err != nil {
-		return fmt.Errorf("VMM log: %w", err)
-	}
-	c.vmmLog = &cappedWriter{w: c.vmmFile, left: logLimit}
-	return nil
+	c.vmmLog, err = c.openLog(rundir.VMMLog, 0o600)
+	return err
 }
 
 // lockPID makes and locks the pid file and writes our pid into it.
@@ -116,10 +112,8 @@ func writePID(f *os.File) error {
 
 // release gives the name back. The logs stay, until the next machine of this name.
 func (c *claimed) release() {
-	for _, f := range []*os.File{c.consoleLog, c.vmmFile} {
-		if f != nil {
-			f.Close()
-		}
+	for _, f := range c.files {
+		f.Close()
 	}
 	_ = os.Remove(c.pid.Name()) // while it is locked; see isAt
 	c.pid.Close()

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"virtbinder/internal/config"
+	"virtbinder/internal/hardware"
 	"virtbinder/internal/rundir"
 	"virtbinder/virtio"
 	"virtbinder/virtio/vbinder"
@@ -18,7 +19,12 @@ const binderID = 63
 
 // devices makes the machine's virtio devices, in the order of their slots.
 func (m *Machine) devices() ([]virtio.Device, error) {
-	var all []virtio.Device
+	hw, err := hardware.Open(&m.cfg, m.ports, m.logger)
+	if err != nil {
+		return nil, err
+	}
+	m.opened.add(hw.Close)
+	all := hw.Devices
 	for _, add := range []func() (virtio.Device, error){m.addVsock, m.addBinder} {
 		d, err := add()
 		if err != nil {

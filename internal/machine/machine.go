@@ -5,7 +5,6 @@ package machine
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"virtbinder/internal/config"
 	"virtbinder/internal/console"
 	"virtbinder/internal/control"
+	"virtbinder/internal/hardware"
 	"virtbinder/internal/rundir"
 	"virtbinder/virtio"
 	"virtbinder/virtio/vbinder"
@@ -33,6 +33,7 @@ type Machine struct {
 	failures *failures
 	binder   *vbinder.Device // nil if it has none
 	consoles []*console.Hub  // as in cfg
+	ports    []hardware.Port // of the consoles of type hvc
 	events   *control.Events
 	vm       *vmm.Machine
 	begun    atomic.Pointer[time.Time]
@@ -119,7 +120,7 @@ func (m *Machine) run(ctx context.Context) (vmm.Exit, error) {
 	m.begun.Store(&now)
 	m.events.Started()
 	exit, err := m.vm.Run(ctx)
-	m.log.Info("the machine has ended", "exit", exit.String(), "console", m.dir.consoleLog.Name())
+	m.log.Info("the machine has ended", "exit", exit.String(), "console", filepath.Join(m.dir.path, rundir.ConsoleLog))
 	m.failures.journal.Close() // the devices were reset: nothing can fail any more
 	m.events.Ended(exit.String(), ExitCode(exit), err)
 	return exit, err
@@ -135,26 +136,4 @@ func (m *Machine) close() {
 	}
 	m.dir.release() // last: the log is in it
 	m.dir = nil
-}
-
-// openConsoles makes a hub for each console and leads them where they are to lead.
-// What the serial port prints is always kept in the console log.
-func (m *Machine) openConsoles() (serial vmm.Console, err error) {
-	serial.Out = []io.Writer{&cappedWriter{w: m.dir.consoleLog, left: logLimit}}
-	for _, c := range m.cfg.Consoles {
-		hub := console.NewHub()
-		m.opened.add(hub.Close)
-		m.consoles = append(m.consoles, hub)
-		target, err := m.openTarget(c)
-		if err != nil {
-			return serial, err
-		}
-		if target.in != nil {
-			go hub.Type(target.in)
-		}
-		if c.Type == config.Serial {
-			serial.In, serial.Out = hub, append(append(serial.Out, hub), target.out...)
-		}
-	}
-	return serial, nil
 }

@@ -11,6 +11,7 @@
 //	journal.sock  the same with more: virtbinder's own channel (package journal)
 //	netlink.json  where this VM's failure reports go, and how
 //	console.log   what the guest's serial console printed
+//	hvc0.log      what the first virtio console printed, and so on
 //	vmm.log       what the VMM logged
 //	pid           the VMM's process id; locked for as long as that lives (lock.go)
 //
@@ -47,6 +48,9 @@ const (
 	// socket's address for every usual Base.
 	maxName = 48
 )
+
+// HVCLog is the file with what a virtio console printed.
+func HVCLog(index int) string { return fmt.Sprintf("hvc%d.log", index) }
 
 // Base is the directory that holds the VMs' directories:
 // $VIRTBINDER_RUNTIME_DIR, else /run/virtbinder for root, else
