@@ -109,11 +109,11 @@ func (vm *VM) WriteRead(x *Exec, r *Request) {
 		x.gone(r)
 	case errno == 0 && (r.Partial || r.Resp.Flags&RespRetry != 0):
 		x.finish(r, 0) // the same call goes on in another request
-		th.proc.wakeForTodo(x)
+		th.passOn(x)
 	case errno != 0 || r.ReadSize == 0:
 		th.needReturn = false
 		x.finish(r, errno)
-		th.proc.wakeForTodo(x)
+		th.passOn(x)
 	default:
 		th.startRead(x, r)
 	}

@@ -155,15 +155,22 @@ func (x *Exec) putToken(vm *VM, token uint32) {
 	}
 }
 
-// wake makes th run its parked read before the lock is released. It is the only
-// way a read becomes claimed.
+// wake makes th run its parked read before the lock is released: it is picked for
+// work, and waits no more.
 func (x *Exec) wake(th *Thread) {
 	th.leaveWaiting()
+	x.rouse(th)
+}
+
+// rouse is wake where there is no work for th: until it runs it counts as one that
+// waits. It is the only way a read becomes claimed.
+func (x *Exec) rouse(th *Thread) {
 	switch {
 	case th.parked:
 		th.parked = false
 		x.ready = append(x.ready, th)
 	case th.absent:
+		th.leaveWaiting()
 		th.absent = false
 		x.event(th.proc.vm, Event{Kind: EventThread, Proc: th.proc.id, TID: th.tid})
 	}

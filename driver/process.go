@@ -130,7 +130,7 @@ func (vm *VM) Flush(x *Exec, id ProcID) {
 		th := p.threads[tid]
 		th.needReturn = true
 		if th.parked || th.absent {
-			x.wake(th)
+			x.rouse(th)
 		}
 	}
 }

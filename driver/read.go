@@ -65,6 +65,7 @@ func (th *Thread) awaitWork(x *Exec) {
 // resumeRead is what a claimed read does: take the work, or park again if somebody
 // else took it.
 func (th *Thread) resumeRead(x *Exec) {
+	th.leaveWaiting()
 	if th.hasWork(th.forProc) {
 		th.fill(x)
 		return
@@ -133,6 +134,13 @@ func (th *Thread) endRead(x *Exec, status unix.Errno) {
 		r.Resp.BR = r.Resp.BR[:0]
 	}
 	x.finish(r, status)
+	th.proc.wakeForTodo(x)
+}
+
+// passOn ends a call that does not read. What an event had called the thread for is
+// left to others; not what they are awake for already.
+func (th *Thread) passOn(x *Exec) {
+	x.runReady()
 	th.proc.wakeForTodo(x)
 }
 

@@ -41,11 +41,8 @@ func (th *thread) writeRead(room uint64, cmds []cmd) {
 	if len(stream) == 0 && room == 0 {
 		text = []string{"nothing"}
 	}
-	at := m.put(nil)
-	if len(m.buf) > 0 {
-		th.t.check(errnoError(th.quiet(Call{Op: OpPoke, Addr: Arena, Data: m.buf}).Errno), "laying out a parcel")
-	}
-	c := Call{Op: OpWriteRead, FD: th.file.n, Addr: at, Data: stream, ReadSize: room}
+	at := m.put(stream) - Arena
+	c := Call{Op: OpWriteRead, FD: th.file.n, Addr: Arena, Data: m.buf, Len: at, ReadSize: room}
 	th.do(c, th.showWriteRead(len(stream)), "%s", strings.Join(text, "; "))
 }
 

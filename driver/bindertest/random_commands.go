@@ -10,20 +10,53 @@ import (
 	"virtbinder/driver/uapi"
 )
 
+// line is a command and how it is written.
+type line struct {
+	cmd
+	text        string
+	transaction bool
+}
+
+// source makes a line of a command that is no transaction.
+func source(c cmd, format string, args ...any) line {
+	return line{cmd: c, text: fmt.Sprintf(format, args...)}
+}
+
+// sending makes a line of BC_TRANSACTION or BC_REPLY.
+func sending(c cmd, format string, args ...any) line {
+	return line{cmd: c, text: fmt.Sprintf(format, args...), transaction: true}
+}
+
 // commands makes one BINDER_WRITE_READ of a few commands that fit what the thread is
-// in the middle of, mostly.
+// in the middle of, mostly. Transactions come first: our guest driver learns from the
+// first one whom it is for, and sends it and the rest once more. What commands before
+// it had woken would run between, as it may with the stock driver where there is
+// another processor; here that never runs it before the call is over.
 func (r *runner) commands(c choice) {
-	var cmds []cmd
-	var text []string
+	var lines []line
 	n := 1 + r.rng.IntN(maxCommands)
 	if c.th.calling > 0 && r.chance(70) {
 		n = 0 // it waits for its reply
 	}
 	for i := range n {
-		cm, s := r.command(c)
-		if cm != nil && r.step.Drop&(1<<i) == 0 {
-			cmds, text = append(cmds, cm), append(text, s)
+		if l := r.command(c); l.cmd != nil && r.step.Drop&(1<<i) == 0 {
+			lines = append(lines, l)
 		}
+	}
+	slices.SortStableFunc(lines, func(a, b line) int {
+		switch {
+		case a.transaction == b.transaction:
+			return 0
+		case a.transaction:
+			return -1
+		default:
+			return 1
+		}
+	})
+	var cmds []cmd
+	var text []string
+	for _, l := range lines {
+		cmds, text = append(cmds, l.cmd), append(text, l.text)
 	}
 	if r.chance(70) || len(cmds) == 0 {
 		r.say("%s.read(%s)", c.th.ref, strings.Join(text, ", "))
@@ -34,11 +67,8 @@ func (r *runner) commands(c choice) {
 	}
 }
 
-// source is a command and how it is written.
-func source(c cmd, format string, args ...any) (cmd, string) { return c, fmt.Sprintf(format, args...) }
-
-// command chooses one; nil where there is nothing sensible.
-func (r *runner) command(c choice) (cmd, string) {
+// command chooses one; an empty line where there is nothing sensible.
+func (r *runner) command(c choice) line {
 	switch {
 	case c.th.serving > 0 && r.chance(45):
 		return r.reply(c)
@@ -75,7 +105,7 @@ func (r *runner) command(c choice) (cmd, string) {
 		ptr := r.ptr()
 		return source(acquireDone(ptr, ptr+8), "acquireDone(%#x, %#x)", ptr, ptr+8)
 	default:
-		return nil, ""
+		return line{}
 	}
 }
 
@@ -97,28 +127,28 @@ func (r *runner) handle(c choice) uint32 {
 // ptr is the address of one of the nodes that a process has.
 func (r *runner) ptr() uint64 { return 0x1000 * uint64(1+r.rng.IntN(3)) }
 
-func (r *runner) call(c choice) (cmd, string) {
+func (r *runner) call(c choice) line {
 	h, code := r.handle(c), uint32(r.rng.IntN(5))
 	parts, text := r.parts(c)
 	f := flags(pick(r, []uint32{0, uapi.TF_ACCEPT_FDS, uapi.TF_ACCEPT_FDS, uapi.TF_CLEAR_BUF, uapi.TF_ROOT_OBJECT}))
-	c.th.calling++
-	return source(call(h, code, append(parts, f)...), "call(%d, %d%s, flags(%#x))", h, code, text, uint32(f))
+	c.th.calls()
+	return sending(call(h, code, append(parts, f)...), "call(%d, %d%s, flags(%#x))", h, code, text, uint32(f))
 }
 
-func (r *runner) oneway(c choice) (cmd, string) {
+func (r *runner) oneway(c choice) line {
 	h, code := r.handle(c), uint32(r.rng.IntN(3))
 	parts, text := r.parts(c)
 	f := flags(pick(r, []uint32{0, 0, uapi.TF_ACCEPT_FDS, uapi.TF_UPDATE_TXN, uapi.TF_CLEAR_BUF}))
-	return source(oneway(h, code, append(parts, f)...), "oneway(%d, %d%s, flags(%#x))", h, code, text, uint32(f))
+	return sending(oneway(h, code, append(parts, f)...), "oneway(%d, %d%s, flags(%#x))", h, code, text, uint32(f))
 }
 
-func (r *runner) reply(c choice) (cmd, string) {
+func (r *runner) reply(c choice) line {
 	parts, text := r.parts(c)
 	c.th.serving = max(0, c.th.serving-1)
-	return source(reply(parts...), "reply(%s)", strings.TrimPrefix(text, ", "))
+	return sending(reply(parts...), "reply(%s)", strings.TrimPrefix(text, ", "))
 }
 
-func (r *runner) acknowledge(c choice) (cmd, string) {
+func (r *runner) acknowledge(c choice) line {
 	i := r.rng.IntN(len(c.acks))
 	a := c.acks[i]
 	c.acks = slices.Delete(c.acks, i, i+1)
@@ -129,7 +159,7 @@ func (r *runner) acknowledge(c choice) (cmd, string) {
 }
 
 // done acknowledges a notification.
-func (r *runner) done(c choice) (cmd, string) {
+func (r *runner) done(c choice) line {
 	if len(c.dead) > 0 && (len(c.frozen) == 0 || r.chance(50)) {
 		v := c.dead[0]
 		c.dead = c.dead[1:]
@@ -140,14 +170,14 @@ func (r *runner) done(c choice) (cmd, string) {
 	return source(freezeDone(v), "freezeDone(%#x)", v)
 }
 
-func (r *runner) freeBuffer(c choice) (cmd, string) {
+func (r *runner) freeBuffer(c choice) line {
 	i := r.rng.IntN(len(c.buffers))
 	addr := c.buffers[i]
 	c.buffers = slices.Delete(c.buffers, i, i+1)
 	return source(free(addr), "free(%#x)", addr)
 }
 
-func (r *runner) refs(c choice) (cmd, string) {
+func (r *runner) refs(c choice) line {
 	h := r.handle(c)
 	switch r.rng.IntN(6) {
 	case 0:
@@ -161,7 +191,7 @@ func (r *runner) refs(c choice) (cmd, string) {
 	}
 }
 
-func (r *runner) death(c choice) (cmd, string) {
+func (r *runner) death(c choice) line {
 	if len(c.deaths) > 0 && r.chance(40) {
 		d := pick(r, c.deaths)
 		return source(clearDeath(d.handle, d.value), "clearDeath(%d, %#x)", d.handle, d.value)
@@ -172,7 +202,7 @@ func (r *runner) death(c choice) (cmd, string) {
 	return source(requestDeath(h, v), "requestDeath(%d, %#x)", h, v)
 }
 
-func (r *runner) freezeNotice(c choice) (cmd, string) {
+func (r *runner) freezeNotice(c choice) line {
 	if len(c.freezes) > 0 && r.chance(40) {
 		d := pick(r, c.freezes)
 		return source(clearFreeze(d.handle, d.value), "clearFreeze(%d, %#x)", d.handle, d.value)

@@ -99,6 +99,9 @@ func (th *thread) showReturns(b []byte) {
 		if len(b) < 4+n {
 			break
 		}
+		if code == uapi.BR_SPAWN_LOOPER && th.t.together {
+			code, th.proc.asked = uapi.BR_NOOP, true
+		}
 		th.t.printf("  %s%s", uapi.ReturnName(code), th.returnText(code, b[4:4+n]))
 		switch code {
 		case uapi.BR_TRANSACTION, uapi.BR_TRANSACTION_SEC_CTX, uapi.BR_REPLY:
@@ -173,12 +176,18 @@ func (th *thread) receive(tr uapi.TransactionData) {
 		}
 		return
 	}
-	if th.load(tr.Buffer, tr.DataSize, &th.got.data) && th.load(tr.Offsets, tr.OffsetsSize, &offs) {
-		for ; len(offs) >= 8; offs = offs[8:] {
-			th.got.offsets = append(th.got.offsets, le.Uint64(offs))
+	if aligned := (tr.DataSize + 7) &^ 7; tr.OffsetsSize > 0 && tr.Offsets == tr.Buffer+aligned { // all at once
+		if !th.load(tr.Buffer, aligned+tr.OffsetsSize, &th.got.data) {
+			return
 		}
-		th.showParcel(&th.got)
+		th.got.data, offs = th.got.data[:tr.DataSize], th.got.data[aligned:]
+	} else if !th.load(tr.Buffer, tr.DataSize, &th.got.data) || !th.load(tr.Offsets, tr.OffsetsSize, &offs) {
+		return
 	}
+	for ; len(offs) >= 8; offs = offs[8:] {
+		th.got.offsets = append(th.got.offsets, le.Uint64(offs))
+	}
+	th.showParcel(&th.got)
 }
 
 // load reads the thread's own memory.

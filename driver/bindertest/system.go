@@ -91,7 +91,7 @@ const (
 	OpMunmap                  // Addr, Len
 	OpMprotect                // Addr, Len, Prot
 	OpIoctl                   // FD, Cmd, Data: the argument, in and out; Addr != 0: pass this address instead
-	OpWriteRead               // FD, Data: BC stream (copied to Addr, an Arena address), WriteConsumed, ReadSize, ReadConsumed
+	OpWriteRead               // FD, Data: what is copied to Addr, an Arena address; its BC stream begins at Len; WriteConsumed, ReadSize, ReadConsumed
 	OpPoll                    // FD, Flags: events; does not wait; Val: revents
 	OpPollWait                // the same, but waits
 	OpPeek                    // Addr, Len; Data of the result; EFAULT where a load would fault

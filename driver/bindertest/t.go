@@ -21,6 +21,10 @@ type T struct {
 	procs []*proc
 	names names
 	seen  func(k *task, code uint32, payload []byte) // told of each BR command, if not nil
+
+	// Threads of a process that return in the same step do so together: which of them
+	// BR_SPAWN_LOOPER asks is not shown.
+	together bool
 }
 
 // broken is what ends a scenario early.
@@ -42,6 +46,7 @@ type proc struct {
 	attr    Attr
 	tasks   []*task
 	nextMap int
+	asked   bool // for another thread, in this step
 }
 
 // setup is how a process starts.
@@ -172,10 +177,10 @@ func (k *task) quiet(c Call) Result {
 // await waits for the pending call, however long it takes.
 func (k *task) await() Result {
 	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		k.t.check(k.t.sys.Settle(), "settling")
 		if r, ok := k.sys.Result(); ok {
 			return r
 		}
+		k.t.check(k.t.sys.Settle(), "settling")
 		if time.Now().After(end) {
 			k.t.check(errors.New("the call does not end"), k.name)
 		}
@@ -212,6 +217,12 @@ func (t *T) settle(first *task) {
 			for _, k := range p.tasks {
 				again = k.finish() || again
 			}
+		}
+	}
+	for _, p := range t.procs {
+		if p.asked {
+			p.asked = false
+			t.printf("%s is asked for a thread", p.name)
 		}
 	}
 }

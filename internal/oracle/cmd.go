@@ -95,7 +95,7 @@ func (c *RandomCmd) Run() error {
 
 func (c *RandomCmd) inside(ctx context.Context, r *inside) error {
 	w := &programs{say: r.say, next: c.Seed, end: c.Seed + c.Seeds, said: time.Now(),
-		results: RandomResults{Kernel: r.series, First: c.Seed, Unstable: []uint64{}, Different: []ProgramLine{}}}
+		results: RandomResults{Kernel: r.series, First: c.Seed, Unstable: []ProgramLine{}, Different: []ProgramLine{}}}
 	err := r.run(ctx, w)
 	w.progress()
 	return errors.Join(err, writeJSON(filepath.Join(r.dir, resultFile), w.results))

@@ -30,7 +30,7 @@ func (c *GuestCmd) Run() error {
 	runtime.GOMAXPROCS(2)
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(128 << 20)
-	if err := errors.Join(loadStock(), loadPolicy(), yieldToPuppets()); err != nil {
+	if err := errors.Join(neverWrapPIDs(), loadStock(), loadPolicy(), yieldToPuppets()); err != nil {
 		return err
 	}
 	g := &guest{program: c.Program, out: json.NewEncoder(os.Stdout), pool: &puppet.Pool{}}

@@ -24,13 +24,12 @@ type Line struct {
 
 // ProgramLine is a random program that begins, or one that has been run on both.
 type ProgramLine struct {
-	Seed     uint64 `json:"seed"`
-	Result   string `json:"result,omitempty"` // empty: it begins
-	Unstable bool   `json:"unstable,omitempty"`
-	Steps    int    `json:"steps,omitempty"`  // that were needed for a difference
-	Diff     string `json:"diff,omitempty"`   // of what those leave
-	Theirs   string `json:"theirs,omitempty"` // the stock driver's transcript of them
-	Source   string `json:"source,omitempty"` // what they are, roughly
+	Seed   uint64 `json:"seed"`
+	Result string `json:"result,omitempty"` // equal, different, unstable; empty: it begins
+	Steps  int    `json:"steps,omitempty"`  // that were needed for a difference
+	Diff   string `json:"diff,omitempty"`   // of what those leave
+	Theirs string `json:"theirs,omitempty"` // the stock driver's transcript of them
+	Source string `json:"source,omitempty"` // what they are, roughly
 }
 
 // readLines calls f with each line until the reader ends.

@@ -90,14 +90,14 @@ func TestPrograms(t *testing.T) {
 	if !w.lost("gone") || w.lost("once more") {
 		t.Error("the program that ran is to blame, once")
 	}
-	w.take(Line{Program: &ProgramLine{Seed: 8, Result: Equal, Unstable: true}})
+	w.take(Line{Program: &ProgramLine{Seed: 8, Result: Unstable, Diff: "-now\n+then"}})
 	if diff := cmp.Diff([]string{"--seed", "9", "--seeds", "6"}, w.args()); diff != "" {
 		t.Errorf("what is left (-want +got):\n%s", diff)
 	}
-	if r := w.results; r.Programs != 4 || len(r.Different) != 2 || !cmp.Equal(r.Unstable, []uint64{8}) {
+	if r := w.results; r.Programs != 4 || len(r.Different) != 2 || len(r.Unstable) != 1 || r.Unstable[0].Seed != 8 {
 		t.Errorf("%+v", r)
 	}
-	for _, text := range []string{"DIFF  seed 6, after 2 steps", "a.read()", "+2", "gone"} {
+	for _, text := range []string{"DIFF  seed 6, after 2 steps", "a.read()", "+2", "gone", "unstable  seed 8", "+then"} {
 		if !strings.Contains(out.String(), text) {
 			t.Errorf("it does not say %q:\n%s", text, out)
 		}

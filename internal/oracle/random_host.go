@@ -9,10 +9,10 @@ import (
 
 // RandomResults is what oracle-random.json holds.
 type RandomResults struct {
-	Kernel   string   `json:"kernel"`
-	First    uint64   `json:"first"`
-	Programs uint64   `json:"programs"` // that were compared
-	Unstable []uint64 `json:"unstable"` // seeds of those that neither driver runs in one way only; they can be equal
+	Kernel   string        `json:"kernel"`
+	First    uint64        `json:"first"`
+	Programs uint64        `json:"programs"` // that were compared
+	Unstable []ProgramLine `json:"unstable"` // those that a driver does not always do the same with; they can be equal
 
 	Different []ProgramLine `json:"different"`
 }
@@ -55,10 +55,12 @@ func (w *programs) lost(why string) bool {
 func (w *programs) add(p ProgramLine) {
 	w.next, w.running = p.Seed+1, false
 	w.results.Programs++
-	if p.Unstable {
-		w.results.Unstable = append(w.results.Unstable, p.Seed)
-	}
-	if p.Result == Different {
+	switch p.Result {
+	case Unstable:
+		w.results.Unstable = append(w.results.Unstable, p)
+		w.line("unstable  seed %d", p.Seed)
+		w.indent(p.Diff)
+	case Different:
 		w.results.Different = append(w.results.Different, p)
 		w.line("DIFF  seed %d, after %d steps", p.Seed, p.Steps)
 		for _, text := range []string{p.Source, p.Theirs, p.Diff} {

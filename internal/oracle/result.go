@@ -17,6 +17,7 @@ const (
 	Equal     = "equal"
 	Different = "different"
 	NA        = "n/a"
+	Unstable  = "unstable" // of a random program: a driver does not always do the same
 )
 
 // Outcome is one scenario on one kernel.

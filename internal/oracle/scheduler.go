@@ -11,6 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// neverWrapPIDs keeps thread ids in the order of their threads' starts: what looks at
+// all threads of a process does so in the order of their ids.
+func neverWrapPIDs() error { return os.WriteFile("/proc/sys/kernel/pid_max", []byte("4194304"), 0) }
+
 // yieldToPuppets makes the calling goroutine's thread run only when nothing else
 // wants to: a puppet that is told something runs until it sleeps, and then everything
 // is at rest at the first look. What the thread starts is scheduled as usual.

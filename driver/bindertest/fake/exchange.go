@@ -58,7 +58,7 @@ func (th *thread) writeRead(c bindertest.Call) {
 		return
 	}
 	x := &exchange{th: th, b: f.binder, file: f, out: []byte{}, bwr: bwr{
-		writeSize: uint64(len(c.Data)), writeConsumed: c.WriteConsumed, writeBuffer: c.Addr,
+		writeSize: uint64(len(c.Data)) - c.Len, writeConsumed: c.WriteConsumed, writeBuffer: c.Addr + c.Len,
 		readSize: c.ReadSize, readConsumed: c.ReadConsumed,
 	}}
 	x.run(func(errno unix.Errno) {

@@ -8,6 +8,13 @@
 // binder: threads are started and descriptors handed over through it, whatever the
 // others are blocked in.
 //
+// # In turn
+//
+// Puppets are scheduled first in, first out: each runs until it waits, and those that
+// its call woke run after it, in the order of its wakes. Nothing else decides which of
+// several threads finds a piece of work; without this the kernel's scheduler would, and
+// so the time that things take.
+//
 // # When nothing moves
 //
 // Settle proves quiescence instead of waiting for a while. On a machine with one

@@ -53,8 +53,9 @@ func (p *process) reset() bool {
 	if p.sys.Settle() != nil {
 		return false
 	}
+	p.threads = slices.DeleteFunc(p.threads, func(t *thread) bool { return t.gone })
 	for _, t := range p.threads {
-		if t.pending != nil || t.gone {
+		if t.pending != nil {
 			return false
 		}
 		t.done = false

@@ -75,11 +75,13 @@ func alone(loadavg []byte, err error) (bool, error) {
 const jiffies = 12 * time.Millisecond
 
 // prepare makes a call fit for the puppet, and the machine for the call.
-func (p *process) prepare(c bindertest.Call) (bindertest.Call, error) {
-	s := p.sys
+func (t *thread) prepare(c bindertest.Call) (bindertest.Call, error) {
+	p, s := t.p, t.p.sys
 	switch c.Op {
-	case bindertest.OpSetEUID, bindertest.OpRlimit, bindertest.OpExit, bindertest.OpMprotect:
+	case bindertest.OpSetEUID, bindertest.OpRlimit, bindertest.OpMprotect:
 		p.spoilt = true
+	case bindertest.OpExit:
+		p.spoilt = p.spoilt || t.tid == p.pid
 	case bindertest.OpMunmap:
 		p.spoilt = p.spoilt || c.Addr < bindertest.MapAddr
 	case bindertest.OpOpen:

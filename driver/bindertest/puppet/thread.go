@@ -34,7 +34,7 @@ func (t *thread) Start(c bindertest.Call) error {
 	if t.gone {
 		return fmt.Errorf("puppet: thread %d has ended", t.tid)
 	}
-	c, err := t.p.prepare(c)
+	c, err := t.prepare(c)
 	if err != nil {
 		return err
 	}
@@ -43,15 +43,13 @@ func (t *thread) Start(c bindertest.Call) error {
 		return fmt.Errorf("puppet: thread %d of process %d: %w", t.tid, t.p.pid, err)
 	}
 	t.pending, t.done = &c, false
+	t.collect() // most calls are over by now
 	return nil
 }
 
-// Result takes the result in, if it is there. A call that the thread's end cut short
-// has none.
-func (t *thread) Result() (bindertest.Result, bool) {
-	t.collect()
-	return t.last, t.done
-}
+// Result returns the result, if it was there when the call began or when the machine
+// last settled. A call that the thread's end cut short has none.
+func (t *thread) Result() (bindertest.Result, bool) { return t.last, t.done }
 
 // collect takes the result of a call that has ended in.
 func (t *thread) collect() {

@@ -177,9 +177,9 @@ static void op_ioctl(struct thread *t, const struct call *c, struct result *r)
 static void op_write_read(struct thread *t, const struct call *c, struct result *r)
 {
 	struct binder_write_read bwr = {
-		.write_size = c->data_len,
+		.write_size = c->data_len - c->len,
 		.write_consumed = c->write_consumed,
-		.write_buffer = c->addr,
+		.write_buffer = c->addr + c->len,
 		.read_size = c->read_size,
 		.read_consumed = c->read_consumed,
 		.read_buffer = (uintptr_t)t->stage,
