@@ -8,7 +8,7 @@ GUESTS := 6.12 6.1
 export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit race lockdep fuzz e2e monitor-capture aosp-tests check generate build setup images image lab-images module initrd lab-shell oracle oracle-random oracle-programs storm guest-sanitize clean distclean
+.PHONY: help run test unit race lockdep fuzz e2e monitor-capture aosp-tests bench bench-check check generate build setup images image lab-images module initrd lab-shell oracle oracle-random oracle-programs storm guest-sanitize clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -39,6 +39,19 @@ e2e: storm ## the end-to-end tests alone (images and programs have to be there: 
 
 aosp-tests: setup images build initrd ## AOSP's own tests on virtbinder and on the stock driver: build/aosp.json (ONLY=REGEXP chooses programs)
 	build/bin/aosp-tests $(if $(ONLY),--only '$(ONLY)')
+
+bench: setup images build initrd bench-programs ## figures, as ratios within one run: build/bench.json, docs/performance.md's tables (ONLY=core,device,guest)
+	build/bench/bench run $(if $(ONLY),--only $(ONLY))
+	build/bench/bench table
+
+bench-check: bench-programs ## ratios and allocations, measured anew without guests, against internal/bench/baseline.json
+	build/bench/bench run --only core,device
+	build/bench/bench check
+
+bench-programs:
+	@mkdir -p build/bench
+	gcc -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -static -o build/bench/pingpong internal/bench/pingpong/pingpong.c
+	$(GO) build -trimpath -ldflags '-s -w' -o build/bench/bench ./internal/bench/bench
 
 monitor-capture: build initrd ## show README.md's capture of the monitor at work once more: run it in the lab, put in what it prints
 	$(GO) test -tags e2e -count=1 -timeout 20m -run '^TestReportsBesideKernel$$' ./internal/e2e

@@ -24,8 +24,15 @@ func (m *Machine) runVCPU(c *kvm.VCPU) {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and its name
 	c.Bind()
 	defer c.Unbind()
+	if enter := m.cfg.EnterVCPU; enter != nil {
+		if err := enter(); err != nil {
+			m.finish(Failed, fmt.Errorf("vCPU %d: %w", c.ID, err))
+			return
+		}
+	}
 	var turn schedulerTurn
 	for !m.stopping.Load() {
+		m.hold(c)
 		turn.take()
 		if err := m.enter(c); err != nil {
 			if errors.Is(err, errTripleFault) {
@@ -56,7 +63,9 @@ func (t *schedulerTurn) take() {
 
 // enter runs the guest up to one exit and serves it.
 func (m *Machine) enter(c *kvm.VCPU) error {
-	switch errno := c.Run(); errno {
+	errno := c.Run()
+	m.exits[c.ID].count(c, errno)
+	switch errno {
 	case 0:
 		return m.serve(c)
 	case syscall.EINTR:

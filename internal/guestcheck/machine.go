@@ -75,7 +75,7 @@ func Boot(ctx context.Context, c Config) (m *Machine, err error) {
 	machine, err := vmm.New(vmm.Config{
 		Name: "guestcheck", Kernel: filepath.Join(c.Images, "vmlinuz"), Initrd: filepath.Join(c.Images, "initrd.cpio"),
 		Cmdline: cmdline + " " + c.Cmdline, MemoryBytes: c.Memory << 20, CPUs: c.CPUs, Inline: true, Log: quiet,
-		Console: vmm.Console{Log: m.log}, Devices: []virtio.Device{m.sock, m.Binder},
+		Console: vmm.Console{Out: []io.Writer{m.log}}, Devices: []virtio.Device{m.sock, m.Binder},
 	})
 	if err != nil {
 		return m, err
