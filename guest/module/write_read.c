@@ -245,6 +245,21 @@ static u32 vb_exchange_flags(struct vb_exchange *x)
 	       (x->bwr->read_consumed ? VBINDER_WR_CONTINUED : 0);
 }
 
+/* True if there is nothing to execute but to free a buffer, which *frees is then, or nothing at all. */
+static bool vb_stream_is_free(const struct vb_gather *g, u64 *frees)
+{
+	u32 cmd;
+
+	*frees = 0;
+	if (g->flags || !g->stream.len)
+		return !g->flags;
+	if (g->stream.len != sizeof(cmd) + sizeof(*frees))
+		return false;
+	memcpy(&cmd, g->stream.p, sizeof(cmd));
+	memcpy(frees, g->stream.p + sizeof(cmd), sizeof(*frees));
+	return cmd == BC_FREE_BUFFER;
+}
+
 /* Makes, sends and waits for one request. On error nothing of it is left to us. */
 static struct vb_call *vb_exchange_send(struct vb_exchange *x)
 {
@@ -269,6 +284,8 @@ static struct vb_call *vb_exchange_send(struct vb_exchange *x)
 		err = vb_call_build(x->proc, c, room, vb_exchange_flags(x));
 	if (!err) {
 		vb_req_address(&c->req, x->proc);
+		c->req.rests = room && !(x->file->f_flags & O_NONBLOCK) &&
+			       vb_stream_is_free(&c->g, &c->req.frees);
 		x->events = atomic_read(&x->proc->thread_events);
 		err = vb_queue_submit(vb_request_queue(dev), &c->req, true);
 	}

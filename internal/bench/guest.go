@@ -51,7 +51,7 @@ func guests(ctx context.Context, top, dir string) ([]Figure, error) {
 
 // GuestCmd is the part beside one guest.
 type GuestCmd struct {
-	CPUs int    `help:"Processors of the guest."`
+	CPUs int    `name:"cpus" help:"Processors of the guest."`
 	Out  string `type:"path" help:"Where its figures and logs go."`
 }
 
