@@ -247,6 +247,7 @@ void vb_msg_free(struct vb_msg *msg);
 void vb_req_init(struct vb_req *req, void (*free)(struct vb_req *req));
 void vb_req_address(struct vb_req *req, struct vb_proc *proc);
 void vb_req_complete(struct vb_req *req, bool gone);
+void vb_req_cancel(struct vb_device *dev, const struct vb_req *req);
 int vb_req_wait(struct vb_device *dev, struct vb_req *req, bool interruptible);
 int vb_req_run(struct vb_device *dev, struct vb_queue *q, struct vb_req *req,
 	       bool interruptible);

@@ -305,16 +305,21 @@ static struct vb_call *vb_exchange_send(struct vb_exchange *x)
 	return c;
 }
 
-/* Waits until the host has room for the read that it could not park. */
-static int vb_exchange_wait(struct vb_exchange *x)
+/*
+ * Waits until the host has room for the read that it could not park. The host
+ * counts on this thread to come back for work meanwhile; it is told of one that
+ * does not.
+ */
+static int vb_exchange_wait(struct vb_exchange *x, const struct vb_req *req)
 {
 	struct vb_proc *proc = x->proc;
 
-	if (wait_event_freezable(proc->thread_wait,
-				 atomic_read(&proc->thread_events) != x->events ||
-				 READ_ONCE(proc->dev->dead)))
-		return -EINTR;
-	return 0;
+	if (!wait_event_freezable(proc->thread_wait,
+				  atomic_read(&proc->thread_events) != x->events ||
+				  READ_ONCE(proc->dev->dead)))
+		return 0;
+	vb_req_cancel(proc->dev, req);
+	return -EINTR;
 }
 
 /* Hands over what the answer carries for the reader. */
@@ -373,7 +378,7 @@ static int vb_exchange_answer(struct vb_exchange *x, struct vb_call *c)
 			return -EINTR;
 		x->writing = false;
 		x->again = true;
-		return vb_exchange_wait(x);
+		return vb_exchange_wait(x, &c->req);
 	}
 	if (flags & VBINDER_RESP_RETRY) {
 		vb_deliver_fixes(&d);
