@@ -37,6 +37,7 @@ type Config struct {
 	Cmdline     string // the kernel's
 	MemoryBytes uint64 // of RAM, a multiple of 2 MiB
 	CPUs        int
+	Affinity    [][]int // host CPUs of vCPU 0, 1 and so on; a vCPU without may run anywhere
 	Console     Console
 	Devices     []virtio.Device // in slot order; each belongs to this machine alone
 	Inline      bool            // doorbells run in the vCPU's thread, else in workers
@@ -61,7 +62,7 @@ func (c *Config) check() error {
 	if c.Kernel == "" {
 		return errors.New("no kernel given (-k)")
 	}
-	return nil
+	return c.checkAffinity()
 }
 
 // Machine is one virtual machine. New makes it, Run runs it once, Close frees it.

@@ -24,11 +24,9 @@ func (m *Machine) runVCPU(c *kvm.VCPU) {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and its name
 	c.Bind()
 	defer c.Unbind()
-	if enter := m.cfg.EnterVCPU; enter != nil {
-		if err := enter(); err != nil {
-			m.finish(Failed, fmt.Errorf("vCPU %d: %w", c.ID, err))
-			return
-		}
+	if err := m.prepareThread(c.ID); err != nil {
+		m.finish(Failed, fmt.Errorf("vCPU %d: %w", c.ID, err))
+		return
 	}
 	var turn schedulerTurn
 	for !m.stopping.Load() {
@@ -43,6 +41,14 @@ func (m *Machine) runVCPU(c *kvm.VCPU) {
 			return
 		}
 	}
+}
+
+// prepareThread gives a processor's thread its place and its limits.
+func (m *Machine) prepareThread(vcpu int) error {
+	if err := m.pin(vcpu); err != nil || m.cfg.EnterVCPU == nil {
+		return err
+	}
+	return m.cfg.EnterVCPU()
 }
 
 // schedulerTurn keeps the Go scheduler's monitor asleep while a processor makes

@@ -5,6 +5,7 @@ package jail
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -52,6 +53,9 @@ var otherCalls = []uintptr{
 // terminalIoctls are those of a console on a terminal.
 var terminalIoctls = []uintptr{unix.TCGETS, unix.TCSETS, unix.TCSETSW, unix.TCSETSF, unix.TIOCGWINSZ, unix.TIOCSWINSZ, unix.TIOCGPTN}
 
+// networkIoctls are those of a tap interface whose driver in the guest has started.
+var networkIoctls = []uintptr{unix.TUNSETOFFLOAD}
+
 // threadFlags are those of clone for a thread; without them it would be a process.
 const threadFlags = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD
 
@@ -78,7 +82,7 @@ func processCalls(network bool) seccomp.SyscallRules {
 	rules.Set(unix.SYS_KILL, seccomp.PerArg{seccomp.EqualTo(unix.Getpid())})
 	// What is asked of this process alone.
 	rules.Set(unix.SYS_PRLIMIT64, seccomp.PerArg{seccomp.EqualTo(0), seccomp.AnyValue{}, seccomp.EqualTo(0)})
-	rules.Set(unix.SYS_IOCTL, argument(1, append(kvm.RunIoctls(), terminalIoctls...)))
+	rules.Set(unix.SYS_IOCTL, argument(1, slices.Concat(kvm.RunIoctls(), terminalIoctls, networkIoctls)))
 	return rules
 }
 

@@ -153,15 +153,6 @@ func (d *Device) Activate(a virtio.Activation) error {
 	if len(a.Queues) != numQueues || a.Queues[queueReceive].Size() == 0 || a.Queues[queueTransmit].Size() == 0 {
 		return errors.New("the driver did not set up its two queues")
 	}
-	if d.cfg.Link.CanOffload() {
-		has := func(f uint64) bool { return a.Features&f != 0 }
-		err := d.cfg.Link.SetOffload(Offload{
-			Sum: has(featureGuestCSum), TSO4: has(featureGuestTSO4), TSO6: has(featureGuestTSO6), ECN: has(featureGuestECN),
-		})
-		if err != nil {
-			return err
-		}
-	}
 	if err := d.cfg.Link.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}

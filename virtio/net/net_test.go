@@ -23,11 +23,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type wire struct {
 	net.Conn
 	offload bool
-	asked   Offload
+	asked   chan Offload
 }
 
 func (w *wire) CanOffload() bool           { return w.offload }
-func (w *wire) SetOffload(o Offload) error { w.asked = o; return nil }
+func (w *wire) SetOffload(o Offload) error { w.asked <- o; return nil }
 
 // guest is a driver of a network device.
 type guest struct {
@@ -44,7 +44,7 @@ var station = net.HardwareAddr{0x52, 0x54, 0, 1, 2, 3}
 func newGuest(t *testing.T, offload bool, features uint64) *guest {
 	t.Helper()
 	ours, theirs := net.Pipe()
-	link := &wire{Conn: ours, offload: offload}
+	link := &wire{Conn: ours, offload: offload, asked: make(chan Offload, 1)}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	dev, err := New(Config{Name: "net0", MAC: station, Link: link, Log: log})
 	if err != nil {
@@ -99,14 +99,14 @@ func TestConfigAndFeatures(t *testing.T) {
 	if !bytes.Equal(mac[:6], station) || mac[6] != 0 {
 		t.Errorf("the address is %x", mac)
 	}
-	if want := (Offload{Sum: true, TSO4: true, TSO6: true, ECN: true}); g.link.asked != want {
-		t.Errorf("asked for %+v", g.link.asked)
+	if got, want := <-g.link.asked, (Offload{Sum: true, TSO4: true, TSO6: true, ECN: true}); got != want {
+		t.Errorf("asked for %+v", got)
 	}
 	if g := newGuest(t, false, 0); g.d.Features&offloads != 0 {
 		t.Errorf("offloads on offer that the link cannot do: %#x", g.d.Features)
 	}
-	if g := newGuest(t, true, featureMAC|featureGuestCSum); g.link.asked != (Offload{Sum: true}) {
-		t.Errorf("asked for %+v", g.link.asked)
+	if got := <-newGuest(t, true, featureMAC|featureGuestCSum).link.asked; got != (Offload{Sum: true}) {
+		t.Errorf("asked for %+v", got)
 	}
 	if _, err := New(Config{MAC: net.HardwareAddr{1, 2, 3, 4, 5, 6}}); err == nil {
 		t.Error("a group's address was taken")

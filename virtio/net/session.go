@@ -17,7 +17,7 @@ import (
 type session struct {
 	dev               *Device
 	receive, transmit *virtio.Queue
-	merge             bool
+	features          uint64
 	bells             [numQueues]chan struct{}
 	done              chan struct{}
 	wg                sync.WaitGroup
@@ -26,7 +26,7 @@ type session struct {
 func startSession(d *Device, a virtio.Activation) *session {
 	s := &session{
 		dev: d, receive: a.Queues[queueReceive], transmit: a.Queues[queueTransmit],
-		merge: a.Features&featureMergeRxBuf != 0, done: make(chan struct{}),
+		features: a.Features, done: make(chan struct{}),
 	}
 	for i := range s.bells {
 		s.bells[i] = make(chan struct{}, 1)
@@ -117,8 +117,24 @@ func (s *session) sendOne(c *virtio.Chain, frame []byte) {
 	s.dev.sent.Add(1)
 }
 
+func (s *session) has(feature uint64) bool { return s.features&feature != 0 }
+
+// settle tells the link what the guest can take. That may be a system call which
+// vCPU threads are not allowed.
+func (s *session) settle() error {
+	if !s.dev.cfg.Link.CanOffload() {
+		return nil
+	}
+	return s.dev.cfg.Link.SetOffload(Offload{
+		Sum: s.has(featureGuestCSum), TSO4: s.has(featureGuestTSO4), TSO6: s.has(featureGuestTSO6), ECN: s.has(featureGuestECN),
+	})
+}
+
 // deliver carries frames from the link to the guest.
 func (s *session) deliver() error {
+	if err := s.settle(); err != nil {
+		return err
+	}
 	var m merger
 	frame := make([]byte, HeaderSize+maxFrame)
 	for !s.stopped() {
@@ -150,7 +166,7 @@ type merger struct {
 func (s *session) deliverOne(m *merger, frame []byte) bool {
 	m.n, m.room = 0, 0
 	limit := 1
-	if s.merge {
+	if s.has(featureMergeRxBuf) {
 		limit = maxMerged
 	}
 	for m.room < len(frame) && m.n < limit {
