@@ -101,9 +101,13 @@ func (m *Machine) build() error {
 }
 
 func (m *Machine) makeVM(serial vmm.Console, devices []virtio.Device) (err error) {
+	kernel, vendorBoot := m.cfg.Kernel, ""
+	if a := m.cfg.Android; a != nil {
+		kernel, vendorBoot = a.Boot, a.VendorBoot
+	}
 	m.vm, err = vmm.New(vmm.Config{
-		Name: m.cfg.Name, Kernel: m.cfg.Kernel, Initrd: m.cfg.Initrd, Cmdline: m.cfg.Cmdline,
-		MemoryBytes: uint64(m.cfg.Memory), CPUs: m.cfg.CPUs, PanicGrace: time.Duration(m.cfg.Timeouts.Panic),
+		Name: m.cfg.Name, Kernel: kernel, VendorBoot: vendorBoot, Initrd: m.cfg.Initrd, Cmdline: m.cfg.Cmdline,
+		MemoryBytes: uint64(m.cfg.Memory), CPUs: m.cfg.CPUs, Affinity: m.cfg.Affinity, PanicGrace: time.Duration(m.cfg.Timeouts.Panic),
 		Console: serial, Devices: devices, Inline: m.cfg.Binder.Doorbell == config.Inline, Log: m.log,
 		EnterVCPU: m.host.EnterVCPU,
 	})
