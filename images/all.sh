@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# All images that do not change with our source: kernels, QEMU, mkbootimg, the lab's initramfs, the Android userspace.
+# All images that do not change with our source: kernels, QEMU, mkbootimg, the lab's initramfs, Debian, the Android
+# userspace.
 # The Android userspace takes by far the longest, so it is made beside the rest.
 
 . "$(dirname "$0")/lib.sh"

@@ -4,7 +4,8 @@
 # A stock Debian 12 for a guest, made with mmdebstrap: its own kernel and initramfs, systemd, a login, and the guest
 # driver where its kernel looks for modules. build/debian/{vmlinuz,initrd.img,root.ext4}
 #
-# The cache has the tree; the ext4 image is made of it and of the driver, in a few seconds, whenever that has changed.
+# The cache has the tree ("debian.sh tree" makes only that); the ext4 image is made of it and of the driver, in a few
+# seconds, whenever that has changed.
 # Drivers of hardware that no virtual machine has are left out of the tree, as documentation is.
 
 . "$(dirname "$0")/lib.sh"
@@ -16,7 +17,6 @@ ABSENT=(drivers/{gpu,media,infiniband,staging,iio,hwmon,usb,scsi,ata,isdn,comedi
 
 make_root() {
 	local kver=$1 mirror=$2 options=() path
-	need mmdebstrap mmdebstrap
 	for path in /usr/share/{doc,man,locale,info} "${ABSENT[@]/#//lib/modules/$kver/kernel/}"; do
 		options+=(--dpkgopt="path-exclude=$path/*")
 	done
@@ -32,10 +32,10 @@ make_root() {
 	rm -rf root/boot/* root/var/cache/apt root/var/lib/apt/lists mmdebstrap.log
 }
 
-# slim_initramfs ROOT: the modules that find a virtual disk, before the kernel's installation makes the initramfs.
+# slim_initramfs ROOT: the modules of a virtual disk and console, before the kernel's installation makes the initramfs.
 slim_initramfs() {
 	mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d"
-	printf 'virtio_pci\nvirtio_blk\next4\n' >"$1/usr/share/initramfs-tools/modules.d/virtual"
+	printf 'virtio_pci\nvirtio_blk\nvirtio_console\next4\n' >"$1/usr/share/initramfs-tools/modules.d/virtual"
 	printf 'MODULES=list\nCOMPRESS=zstd\nCOMPRESSLEVEL=3\n' >"$1/etc/initramfs-tools/conf.d/virtual"
 }
 
@@ -66,10 +66,11 @@ make_image() {
 
 [ "$(id -u)" = 0 ] || die "a root file system has files of several owners: images/debian.sh needs root"
 kver=$(<"$LINKS/guest/$SERIES/kver")
-module=$BUILD/guest/$SERIES/virtbinder.ko
-[ -e "$module" ] || die "no guest driver for kernel $SERIES; run images/module.sh $SERIES first"
 entry=debian-$(key "$kver" "@$0" "$(cat "$IMAGES_DIR"/debian/*/*)")
 cached "$entry" make_root "$kver" "$(mirror)"
+[ "${1:-}" != tree ] || exit 0
+module=$BUILD/guest/$SERIES/virtbinder.ko
+[ -e "$module" ] || die "no guest driver for kernel $SERIES; run images/module.sh $SERIES first"
 out=$BUILD/debian
 mkdir -p "$out"
 for file in vmlinuz initrd.img; do ln -sfn "$CACHE/$entry/$file" "$out/$file"; done
