@@ -10,7 +10,7 @@ import (
 )
 
 // sections in the order in which they are shown.
-var sections = []string{"core", "scale", "device", "guest"}
+var sections = []string{"core", "scale", "device", "guest", "boot"}
 
 // table is a section in Markdown.
 func (r *Result) table(section string) string {

@@ -15,6 +15,7 @@ func main() {
 		Table bench.TableCmd `cmd:"" help:"Put the figures into docs/performance.md."`
 		Check bench.CheckCmd `cmd:"" help:"Compare ratios and allocations with internal/bench/baseline.json."`
 		Guest bench.GuestCmd `cmd:"" hidden:"" help:"The part on the host of the guest."`
+		Boot  bench.BootCmd  `cmd:"" hidden:"" help:"The part on the host of the guests that are only booted."`
 	}
 	ctx := kong.Parse(&cli, kong.Name("bench"), kong.UsageOnError())
 	ctx.FatalIfErrorf(ctx.Run())
