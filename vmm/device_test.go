@@ -5,7 +5,6 @@ package vmm
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -265,7 +264,7 @@ func TestSerialConsole(t *testing.T) {
 		out := newTranscript()
 		m, err := New(Config{
 			Kernel: kernel, Initrd: initrd, Cmdline: testCmdline + "echo", MemoryBytes: 256 << 20, CPUs: 1,
-			Console: Console{Out: []io.Writer{out}, In: &typist{out: out, after: "init: say something", text: "a line longer than the receive FIFO\r"}},
+			Console: Console{Out: out, In: &typist{out: out, after: "init: say something", text: "a line longer than the receive FIFO\r"}},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -302,7 +301,7 @@ func TestStop(t *testing.T) {
 	out := newTranscript()
 	m, err := New(Config{
 		Kernel: kernel, Initrd: makeInitrd(t), Cmdline: testCmdline + "spin", MemoryBytes: 256 << 20, CPUs: 3,
-		Console: Console{Out: []io.Writer{out}},
+		Console: Console{Out: out},
 	})
 	if err != nil {
 		t.Fatal(err)
