@@ -8,7 +8,7 @@ GUESTS := 6.12 6.1
 export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit race lockdep fuzz e2e monitor-capture aosp-tests check generate build setup images image lab-images module initrd lab-shell oracle oracle-random oracle-programs storm guest-sanitize clean distclean
+.PHONY: help run test unit race lockdep fuzz e2e monitor-capture aosp-tests bench bench-boot bench-check check generate build setup images image lab-images module initrd debian lab-shell oracle oracle-random oracle-programs storm guest-sanitize clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -34,11 +34,32 @@ FUZZ_RUNS ?= 5000
 fuzz: ## the guest driver's parser under ASan and UBSan, in userspace (FUZZ_RUNS=5000)
 	@$(MAKE) -s -C guest/module fuzz RUNS=$(FUZZ_RUNS)
 
-e2e: storm ## the end-to-end tests alone (images and programs have to be there: make images build initrd oracle-programs)
+e2e: storm ## the end-to-end tests alone (images and programs have to be there: make images build initrd debian oracle-programs)
 	$(GO) test -tags e2e -count=1 -timeout 80m -p 1 -v ./internal/e2e ./internal/guestcheck
 
 aosp-tests: setup images build initrd ## AOSP's own tests on virtbinder and on the stock driver: build/aosp.json (ONLY=REGEXP chooses programs)
 	build/bin/aosp-tests $(if $(ONLY),--only '$(ONLY)')
+
+bench: setup images build initrd bench-programs ## figures, as ratios within one run: build/bench.json, docs/performance.md's tables (ONLY=core,device,guest)
+	build/bench/bench run $(if $(ONLY),--only $(ONLY))
+	build/bench/bench table
+
+bench-check: bench-programs ## ratios and allocations, measured anew without guests, against internal/bench/baseline.json
+	build/bench/bench run --only core,device
+	build/bench/bench check
+
+bench-boot: setup images build initrd bench-programs ## from the VMM's start to the guest's init, beside gokvm and QEMU's microvm: build/bench.json, docs/performance.md
+	@images/microvm.sh
+	$(GO) build -o build/bench/gokvm github.com/bobuhiro11/gokvm
+	gcc -Os -Wall -Wextra -Werror -static -s -o build/bench/bootinit internal/bench/bootinit/init.c
+	@printf 'file /init 0755 build/bench/bootinit\nchar /dev/console 0600 5 1\n' | build/bin/mkcpio -o build/bench/boot.cpio
+	build/bench/bench run --only boot
+	build/bench/bench table
+
+bench-programs:
+	@mkdir -p build/bench
+	gcc -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -static -o build/bench/pingpong internal/bench/pingpong/pingpong.c
+	$(GO) build -trimpath -ldflags '-s -w' -o build/bench/bench ./internal/bench/bench
 
 monitor-capture: build initrd ## show README.md's capture of the monitor at work once more: run it in the lab, put in what it prints
 	$(GO) test -tags e2e -count=1 -timeout 20m -run '^TestReportsBesideKernel$$' ./internal/e2e
@@ -79,6 +100,9 @@ lab-images: setup ## what `virtbinder lab` alone needs
 
 module: ## the guest driver, for each guest kernel
 	@images/module.sh $(GUESTS)
+
+debian: module ## a stock Debian with the guest driver: build/debian/{vmlinuz,initrd.img,root.ext4}
+	@images/debian.sh
 
 initrd: module ## what guests boot: build/guest/VERSION/{vmlinuz,initrd.cpio}
 	@images/initrd.sh $(GUESTS)

@@ -346,18 +346,93 @@ func BenchmarkCallAmong(b *testing.B) {
 			b.ReportMetric(perProcess, "B/process")
 		})
 	}
-	b.Run("4000ParkedThreads", func(b *testing.B) {
-		w := newBench(b, 4<<20)
-		p := newPair(w, 1, nil)
-		for i := range 4000 {
-			t := p.serve.p.thread(uint32(100 + i))
-			t.ask(le.AppendUint32(nil, uapi.BC_ENTER_LOOPER), 256).run().mustBe(false)
+	b.Run("4000ParkedThreads", benchmarkParkedThreads)
+	b.Run("100000Nodes", benchmarkNodes)
+	b.Run("100000Handles", benchmarkHandles)
+	b.Run("10000Buffers", benchmarkBuffers)
+}
+
+func benchmarkParkedThreads(b *testing.B) {
+	w := newBench(b, 4<<20)
+	p := newPair(w, 1, nil)
+	for i := range 4000 {
+		t := p.serve.p.thread(uint32(100 + i))
+		t.ask(le.AppendUint32(nil, uapi.BC_ENTER_LOOPER), 256).run().mustBe(false)
+	}
+	// The most recent one to park takes the call: keep it our pair's.
+	p.wait.p.b.vm.Cancel(&w.x, p.wait.p.id, p.wait.p.tid, p.wait.r.Seq)
+	p.wait.run().mustBe(false)
+	loop(b, p.run)
+}
+
+// manyObjects is how many objects are handed over, in calls of handedOver each.
+const manyObjects, handedOver = 100000, 1000
+
+// give has the pair's client hand over so many objects of its own; the server keeps a
+// handle of each.
+func (p *pair) give(many int) {
+	server, client := p.serve.p, p.call.p
+	for first := 0; first < many; first += handedOver {
+		objs := make([]driver.Object, handedOver)
+		keep := []byte(nil)
+		for i := range objs {
+			objs[i] = object(uapi.BINDER_TYPE_BINDER, uint64(0x1000+first+i))
+			objs[i].Offset = uint64(24 * i)
+			keep = le.AppendUint32(le.AppendUint32(keep, uapi.BC_ACQUIRE), uint32(first+i+1))
 		}
-		// The most recent one to park takes the call: keep it our pair's.
-		p.wait.p.b.vm.Cancel(&w.x, p.wait.p.id, p.wait.p.tid, p.wait.r.Seq)
+		size := 24 * handedOver
+		call := client.ask(send(uapi.BC_TRANSACTION, uapi.TransactionData{DataSize: uint64(size), OffsetsSize: 8 * handedOver}), 256)
+		call.with(0, make([]byte, size), objs...).run()
+		buffer := p.wait.received().Buffer
+		server.ask(keep, 0).run()
+		le.PutUint64(p.serve.r.Stream[4:], buffer)
+		p.serve.run().mustBe(true)
 		p.wait.run().mustBe(false)
-		loop(b, p.run)
-	})
+		client.drain(call)
+	}
+}
+
+// drain reads what is said of new objects, up to the reply, and frees that.
+func (p *peer) drain(a *ask) {
+	for !a.done || a.r.Resp.TxnPos == driver.NoPos {
+		a.r.Stream, a.gather, a.r.Objects = nil, nil, nil
+		a.r.ReadSize = 64 << 10
+		a.run()
+	}
+	p.free(a)
+}
+
+// benchmarkNodes calls the manager of 100,000 handles from the owner of their nodes.
+func benchmarkNodes(b *testing.B) {
+	p := newPair(newBench(b, 4<<20), 1, nil)
+	p.give(manyObjects)
+	loop(b, p.run)
+}
+
+// benchmarkHandles calls through one of 100,000 handles, to the owner of the nodes.
+func benchmarkHandles(b *testing.B) {
+	p := newPair(newBench(b, 4<<20), 1, nil)
+	p.give(manyObjects)
+	holder, owner := p.serve.p, p.call.p
+	p = pairOf(owner.thread(50), holder.thread(51), nil)
+	le.PutUint32(p.call.r.Stream[4:], manyObjects/2) // handle
+	loop(b, p.run)
+}
+
+// benchmarkBuffers calls a server that has not freed 10,000 buffers.
+func benchmarkBuffers(b *testing.B) {
+	const count, size = 10000, 64
+	p := newPair(newBench(b, 4<<20), 1, nil)
+	fill := pairOf(p.serve.p.thread(50), p.call.p.thread(51), make([]byte, size))
+	keep := fill.serve.p.ask(send(uapi.BC_REPLY, uapi.TransactionData{}), 256).with(0, nil)
+	for range count {
+		fill.call.run()
+		keep.run().mustBe(true)
+		fill.wait.run().mustBe(false)
+		fill.call.p.free(fill.call)
+	}
+	fill.call.p.b.vm.Cancel(&fill.call.p.b.x, fill.wait.p.id, fill.wait.p.tid, fill.wait.r.Seq)
+	loop(b, p.run)
 }
 
 func heap() uint64 {

@@ -28,6 +28,9 @@ var defaultLimits = Limits{
 	Window: 4 << 20,
 }
 
+// DefaultLimits are the limits that zero fields take.
+func DefaultLimits() Limits { return defaultLimits }
+
 func (l *Limits) setDefaults() {
 	def := func(p *int, v int) {
 		if *p == 0 {

@@ -36,6 +36,7 @@ type Request struct {
 
 	vm      *VM
 	niceSet bool
+	served  uint64 // see quiet.go
 	// Data is the caller's.
 	Data any
 }
@@ -87,6 +88,7 @@ const (
 	RespStopped
 	RespRetry // gather anew from WriteConsumed on, judged against process Val
 	RespSpawn // a continued read: BR_SPAWN_LOOPER stands where its buffer begins
+	RespQuiet // see quiet.go
 )
 
 // NoPos says that a response carries no transaction.
@@ -137,6 +139,7 @@ type Fix struct {
 func (r *Request) reset(vm *VM) {
 	r.vm = vm
 	r.niceSet = false
+	r.served = 0
 	r.Resp.Clear()
 }
 

@@ -110,6 +110,7 @@ func (bd *builder) sendReply() failure {
 	caller.enqueue(x, &t.work)
 	bd.target.outstanding++
 	bd.target.take(statTransaction)
+	bd.r.noteServed(bd.inReplyTo.buffer)
 	bd.inReplyTo.free(x)
 	t.toThread = nil // a reply is nobody's to serve
 	return accepted

@@ -17,6 +17,9 @@ xz xz-utils
 zstd zstd
 depmod kmod
 checkpolicy checkpolicy
+mmdebstrap mmdebstrap
+mke2fs e2fsprogs
+python3 python3-minimal
 /etc/ssl/certs/ca-certificates.crt ca-certificates
 /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
 /usr/lib/x86_64-linux-gnu/libelf.so.1 libelf1

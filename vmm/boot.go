@@ -35,6 +35,7 @@ import (
 	"github.com/bobuhiro11/gokvm/bootparam"
 
 	"virtbinder/internal/guestmem"
+	"virtbinder/vmm/image"
 )
 
 const (
@@ -53,9 +54,12 @@ const (
 
 // bootSpec is what to boot.
 type bootSpec struct {
-	kernel, initrd, cmdline string
-	layout                  layout
-	rsdp                    uint64 // address of the ACPI root pointer
+	kernel     string // path of a bzImage, a vmlinux or an Android boot image
+	vendorBoot string // path of an Android vendor boot image; may be empty
+	initrd     string // path; may be empty
+	cmdline    string
+	layout     layout
+	rsdp       uint64 // address of the ACPI root pointer
 }
 
 // kernelImage is a kernel that was put into guest memory.
@@ -69,17 +73,20 @@ type kernelImage struct {
 // loadBoot puts kernel, initrd, command line and zero page into guest memory and
 // returns the entry point.
 func loadBoot(mem *guestmem.Memory, s bootSpec) (entry uint64, err error) {
-	k, err := loadKernel(mem, s.kernel, s.layout)
+	files, err := openBoot(s)
+	defer files.close()
 	if err != nil {
 		return 0, err
 	}
-	if err := loadCmdline(mem, k.bp, s.cmdline); err != nil {
+	k, err := loadKernel(mem, files.kernel, files.name, s.layout)
+	if err != nil {
 		return 0, err
 	}
-	if s.initrd != "" {
-		if err := loadInitrd(mem, k, s); err != nil {
-			return 0, err
-		}
+	if err := loadCmdline(mem, k.bp, files.cmdline); err != nil {
+		return 0, err
+	}
+	if err := loadInitrd(mem, k, files.initrd, s.layout); err != nil {
+		return 0, err
 	}
 	k.bp.Hdr.TypeOfLoader = bootloaderID
 	k.bp.Hdr.LoadFlags |= bootparam.LoadedHigh
@@ -94,33 +101,27 @@ func loadBoot(mem *guestmem.Memory, s bootSpec) (entry uint64, err error) {
 	return k.entry, mem.WriteAt(page, zeroPageAddr)
 }
 
-func loadKernel(mem *guestmem.Memory, path string, l layout) (*kernelImage, error) {
-	f, size, err := openImage("kernel", path)
+const wantKernel = "a Linux kernel for x86-64: a bzImage (the vmlinuz of a distribution) or an uncompressed vmlinux"
+
+func loadKernel(mem *guestmem.Memory, f *io.SectionReader, name string, l layout) (*kernelImage, error) {
+	kind, err := image.Identify(f)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("kernel: read %s: %w", name, err)
 	}
-	defer f.Close()
-	kind, err := identify(f)
-	if err != nil {
-		return nil, fmt.Errorf("kernel: read %s: %w", path, err)
-	}
-	var k *kernelImage
 	switch kind {
-	case imageBzImage:
-		k, err = loadBzImage(mem, f, path, size, l)
-	case imageELF:
-		k, err = loadVmlinux(mem, f, path, l)
-	default:
-		err = &ImageError{Role: "kernel", Path: path, Looks: kind.String(), Want: wantKernel}
+	case image.BzImage:
+		return loadBzImage(mem, f, name, l)
+	case image.ELF:
+		return loadVmlinux(mem, f, name, l)
 	}
-	return k, err
+	return nil, &image.Error{Role: "kernel", Path: name, Looks: kind.String(), Want: wantKernel}
 }
 
 // loadBzImage loads the protected-mode part of a bzImage at the address it
 // prefers, where it unpacks itself in place.
-func loadBzImage(mem *guestmem.Memory, r io.ReaderAt, path string, size int64, l layout) (*kernelImage, error) {
+func loadBzImage(mem *guestmem.Memory, r *io.SectionReader, path string, l layout) (*kernelImage, error) {
 	bad := func(format string, args ...any) error {
-		return &ImageError{Role: "kernel", Path: path, Looks: "a bzImage that " + fmt.Sprintf(format, args...), Want: wantKernel}
+		return &image.Error{Role: "kernel", Path: path, Looks: "a bzImage that " + fmt.Sprintf(format, args...), Want: wantKernel}
 	}
 	file, err := bootparam.New(r)
 	if errors.Is(err, bootparam.ErrorOldProtocolVersion) {
@@ -139,8 +140,8 @@ func loadBzImage(mem *guestmem.Memory, r io.ReaderAt, path string, size int64, l
 	}
 	setup := (sects + 1) * 512
 	body := int64(h.SysSize) * 16
-	if setup+body > size {
-		return nil, bad("is cut off: its header promises %d bytes, the file has %d", setup+body, size)
+	if setup+body > r.Size() {
+		return nil, bad("is cut off: its header promises %d bytes, it has %d", setup+body, r.Size())
 	}
 	load := h.PrefAddress
 	need := max(uint64(h.InitSize), uint64(body))
@@ -177,7 +178,7 @@ func trimHeader(h bootparam.SetupHeader) bootparam.SetupHeader {
 // addresses.
 func loadVmlinux(mem *guestmem.Memory, r io.ReaderAt, path string, l layout) (*kernelImage, error) {
 	bad := func(format string, args ...any) error {
-		return &ImageError{Role: "kernel", Path: path, Looks: "an ELF file that " + fmt.Sprintf(format, args...), Want: wantKernel}
+		return &image.Error{Role: "kernel", Path: path, Looks: "an ELF file that " + fmt.Sprintf(format, args...), Want: wantKernel}
 	}
 	f, err := elf.NewFile(r)
 	if err != nil {
@@ -224,26 +225,26 @@ func loadCmdline(mem *guestmem.Memory, bp *bootparam.BootParam, cmdline string) 
 	return mem.WriteAt(append([]byte(cmdline), 0), cmdlineAddr)
 }
 
-func loadInitrd(mem *guestmem.Memory, k *kernelImage, s bootSpec) error {
-	f, size, err := openImage("initrd", s.initrd)
-	if err != nil {
-		return err
+// loadInitrd puts the parts of the initial RAM file system one after the other.
+func loadInitrd(mem *guestmem.Memory, k *kernelImage, parts []*io.SectionReader, l layout) error {
+	var size uint64
+	for _, p := range parts {
+		size += uint64(p.Size())
 	}
-	defer f.Close()
 	if size == 0 {
-		return &ImageError{Role: "initrd", Path: s.initrd, Looks: imageEmpty.String(), Want: "a cpio archive"}
+		return nil
 	}
-	if err := checkInitrd(s.initrd, f); err != nil {
-		return err
-	}
-	at, err := placeInitrd(uint64(size), k.end, k.initMax, s.layout.low.end)
+	at, err := placeInitrd(size, k.end, k.initMax, l.low.end)
 	if err != nil {
-		return fmt.Errorf("initrd %s: %w", s.initrd, err)
-	}
-	if err := copyFile(mem, at, io.NewSectionReader(f, 0, size)); err != nil {
-		return fmt.Errorf("initrd: load %s: %w", s.initrd, err)
+		return fmt.Errorf("initrd: %w", err)
 	}
 	k.bp.Hdr.RamdiskImage, k.bp.Hdr.RamdiskSize = uint32(at), uint32(size)
+	for _, p := range parts {
+		if err := copyFile(mem, at, p); err != nil {
+			return fmt.Errorf("initrd: load: %w", err)
+		}
+		at += uint64(p.Size())
+	}
 	return nil
 }
 

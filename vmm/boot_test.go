@@ -268,7 +268,7 @@ func boot(t *testing.T, cfg Config) (Exit, string) {
 	t.Helper()
 	out := newTranscript()
 	cfg.Name = "test"
-	cfg.Console.Out = out
+	cfg.Console.Out = []io.Writer{out}
 	if cfg.MemoryBytes == 0 {
 		cfg.MemoryBytes = 256 << 20
 	}

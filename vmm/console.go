@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,10 +16,8 @@ type Console struct {
 	// In is read for input to the guest; nil gives none. A Read in progress when
 	// the machine ends is not interrupted; its bytes are lost.
 	In io.Reader
-	// Out gets what the guest prints; nil drops it.
-	Out io.Writer
-	// Log gets the same; it is meant for the file that is always kept.
-	Log io.Writer
+	// Out gets what the guest prints. A writer that fails is left out from then on.
+	Out []io.Writer
 }
 
 // consoleRoom is how much output may wait for slow writers before the guest is
@@ -29,8 +28,7 @@ const consoleRoom = 1 << 20
 // byte of a slow printing kernel would wake a thread and cost system calls.
 const flushDelay = 5 * time.Millisecond
 
-// panicGrace is how long a guest that has printed a panic may take to reset
-// before the machine is ended.
+// panicGrace is the default of Config.PanicGrace.
 const panicGrace = 10 * time.Second
 
 // output carries what the guest prints to the writers, in a goroutine of its
@@ -51,13 +49,8 @@ type output struct {
 }
 
 func newOutput(c Console, log *slog.Logger, onPanic func()) *output {
-	o := &output{log: log, onPanic: onPanic, done: make(chan struct{})}
+	o := &output{writers: slices.Clone(c.Out), log: log, onPanic: onPanic, done: make(chan struct{})}
 	o.wake.L = &o.mu
-	for _, w := range []io.Writer{c.Log, c.Out} {
-		if w != nil {
-			o.writers = append(o.writers, w)
-		}
-	}
 	o.scan.line = o.line
 	return o
 }

@@ -5,6 +5,7 @@ package vmm
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -264,7 +265,7 @@ func TestSerialConsole(t *testing.T) {
 		out := newTranscript()
 		m, err := New(Config{
 			Kernel: kernel, Initrd: initrd, Cmdline: testCmdline + "echo", MemoryBytes: 256 << 20, CPUs: 1,
-			Console: Console{Out: out, In: &typist{out: out, after: "init: say something", text: "a line longer than the receive FIFO\r"}},
+			Console: Console{Out: []io.Writer{out}, In: &typist{out: out, after: "init: say something", text: "a line longer than the receive FIFO\r"}},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -301,7 +302,7 @@ func TestStop(t *testing.T) {
 	out := newTranscript()
 	m, err := New(Config{
 		Kernel: kernel, Initrd: makeInitrd(t), Cmdline: testCmdline + "spin", MemoryBytes: 256 << 20, CPUs: 3,
-		Console: Console{Out: out},
+		Console: Console{Out: []io.Writer{out}},
 	})
 	if err != nil {
 		t.Fatal(err)

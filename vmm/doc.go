@@ -38,6 +38,6 @@
 //	                     and SetBARAddr, which call the host
 //	  bus.mu             changes of a bus's table; readers take no lock
 //	  slotTable.mu       numbers of memory slots
-//	serial.mu, powerBlock.mu, output.mu   leaves; serial and power drive an
+//	serial.mu, powerBlock.mu, output.mu, gate.mu   leaves; serial and power drive an
 //	                     interrupt line (an ioctl) while they hold it
 package vmm

@@ -186,7 +186,7 @@ func TestWrongImages(t *testing.T) {
 		{"empty", nil, []string{"an empty file", "expected a Linux kernel"}},
 		{"text", []byte("hello, this is no kernel"), []string{"no format this program knows"}},
 		{"initrd.img", []byte("070701000"), []string{"a cpio archive"}},
-		{"boot.img", []byte("ANDROID!...."), []string{"Android boot image"}},
+		{"boot.img", []byte("ANDROID!...."), []string{"Android boot image", "cut off in its header"}},
 		{"Image.gz", []byte("\x1f\x8b\x08"), []string{"gzip data"}},
 		{"Image", append(make([]byte, 0x38), "ARM\x64"...), []string{"arm64"}},
 		{"cut", short[:len(short)-8], []string{"cut off", "promises"}},
@@ -234,6 +234,61 @@ func TestWrongInitrdAndCmdline(t *testing.T) {
 	_, err = loadBoot(mem, bootSpec{kernel: kernel, cmdline: "a\x00b", layout: l})
 	if err == nil {
 		t.Error("a command line with a zero byte was accepted")
+	}
+}
+
+// androidImages is a pair of images of header version 3.
+func androidImages(kernel []byte) (boot, vendor []byte) {
+	page := func(b []byte) []byte { return append(b, make([]byte, -len(b)&4095)...) }
+	header := func(magic, cmdline string, at int, fields map[int]int) []byte {
+		b := make([]byte, 4096)
+		copy(b, magic)
+		copy(b[at:], cmdline)
+		for off, v := range fields {
+			binary.LittleEndian.PutUint32(b[off:], uint32(v))
+		}
+		return b
+	}
+	generic, platform := []byte("070701 generic"), []byte("070701 platform ")
+	boot = header("ANDROID!", "from boot", 44, map[int]int{8: len(kernel), 12: len(generic), 40: 3})
+	boot = append(append(boot, page(kernel)...), page(generic)...)
+	vendor = header("VNDRBOOT", "from vendor", 28, map[int]int{8: 3, 12: 4096, 24: len(platform)})
+	return boot, append(vendor, page(platform)...)
+}
+
+// TestLoadAndroid: the images' parts and what is given besides lie in memory one
+// after the other.
+func TestLoadAndroid(t *testing.T) {
+	mem, l := testMemory(t, 64<<20)
+	b, v := androidImages(fakeBzImage("the kernel's body"))
+	boot, vendor := writeFile(t, "boot.img", b), writeFile(t, "vendor_boot.img", v)
+	s := bootSpec{kernel: boot, vendorBoot: vendor, initrd: writeFile(t, "initrd", []byte("070701 ours")), cmdline: "from us", layout: l}
+	if _, err := loadBoot(mem, s); err != nil {
+		t.Fatal(err)
+	}
+	zp := readMem(t, mem, zeroPageAddr, 4096)
+	at, n := binary.LittleEndian.Uint32(zp[0x218:]), binary.LittleEndian.Uint32(zp[0x21c:])
+	if got, want := string(readMem(t, mem, uint64(at), int(n))), "070701 platform 070701 generic070701 ours"; got != want {
+		t.Errorf("initrd is %q", got)
+	}
+	if got, want := string(readMem(t, mem, cmdlineAddr, 30)), "from boot from vendor from us\x00"; got != want {
+		t.Errorf("command line is %q", got)
+	}
+	if got := readMem(t, mem, 0x100_0000, 10); string(got) != "the kernel" {
+		t.Errorf("kernel body is %q", got)
+	}
+	packed, _ := androidImages([]byte("\x1f\x8b packed"))
+	for want, s := range map[string]bootSpec{
+		"vendor boot image " + boot + " is an Android boot image": {kernel: boot, vendorBoot: boot},
+		"as a vendor boot image is given too":                     {kernel: s.initrd, vendorBoot: vendor},
+		"it is cut off: its ramdisk":                              {kernel: writeFile(t, "cut.img", b[:len(b)-4096])},
+		"(the kernel in it) is gzip data":                         {kernel: writeFile(t, "packed.img", packed)},
+		"vendor boot image (vendor_boot.img); expected a Linux":   {kernel: vendor},
+	} {
+		s.layout = l
+		if _, err := loadBoot(mem, s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", want, err)
+		}
 	}
 }
 

@@ -31,15 +31,22 @@ const (
 // Config is what a machine is made of.
 type Config struct {
 	Name        string // for messages
-	Kernel      string // path of a bzImage or vmlinux
+	Kernel      string // path of a bzImage, a vmlinux or an Android boot image
+	VendorBoot  string // path of an Android vendor boot image; may be empty
 	Initrd      string // path of a cpio archive; may be empty
 	Cmdline     string // the kernel's
 	MemoryBytes uint64 // of RAM, a multiple of 2 MiB
 	CPUs        int
+	Affinity    [][]int // host CPUs of vCPU 0, 1 and so on; a vCPU without may run anywhere
 	Console     Console
 	Devices     []virtio.Device // in slot order; each belongs to this machine alone
 	Inline      bool            // doorbells run in the vCPU's thread, else in workers
+	PanicGrace  time.Duration   // what a guest that has printed a panic may take to reset; 0 is 10 s
 	Log         *slog.Logger    // nil is slog.Default
+
+	// EnterVCPU is called first in the thread of each vCPU, which is locked for good and
+	// serves the guest's exits. It may be nil; an error ends the machine.
+	EnterVCPU func() error
 }
 
 func (c *Config) check() error {
@@ -55,7 +62,7 @@ func (c *Config) check() error {
 	if c.Kernel == "" {
 		return errors.New("no kernel given (-k)")
 	}
-	return nil
+	return c.checkAffinity()
 }
 
 // Machine is one virtual machine. New makes it, Run runs it once, Close frees it.
@@ -66,6 +73,7 @@ type Machine struct {
 	layout layout
 	ram    *ram
 	vcpus  []*kvm.VCPU
+	exits  []exitCounts // by processor
 
 	pio, mmio *bus
 	pci       *pciBus
@@ -75,6 +83,8 @@ type Machine struct {
 	devices   []transport
 	slots     slotTable
 
+	gate     *gate
+	paused   atomic.Bool // what the gate is; read by each processor at each exit
 	stopping atomic.Bool
 	once     sync.Once
 	ended    chan struct{} // closed by finish
@@ -90,7 +100,10 @@ func New(cfg Config) (m *Machine, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	m = &Machine{cfg: cfg, log: cfg.Log, ended: make(chan struct{})}
+	if cfg.PanicGrace == 0 {
+		cfg.PanicGrace = panicGrace
+	}
+	m = &Machine{cfg: cfg, log: cfg.Log, gate: newGate(), ended: make(chan struct{})}
 	m.slots.next = slotShared
 	defer func() {
 		if err != nil {
@@ -164,7 +177,7 @@ func (m *Machine) load() (entry uint64, err error) {
 		return 0, err
 	}
 	return loadBoot(&m.ram.mem, bootSpec{
-		kernel: m.cfg.Kernel, initrd: m.cfg.Initrd, cmdline: m.cfg.Cmdline,
+		kernel: m.cfg.Kernel, vendorBoot: m.cfg.VendorBoot, initrd: m.cfg.Initrd, cmdline: m.cfg.Cmdline,
 		layout: m.layout, rsdp: rsdp,
 	})
 }
@@ -208,6 +221,7 @@ func (m *Machine) line(gsi uint32) func(bool) {
 }
 
 func (m *Machine) createVCPUs(cpuid []gokvm.CPUIDEntry2, entry uint64, tscDeadline bool) error {
+	m.exits = make([]exitCounts, m.cfg.CPUs)
 	for id := range m.cfg.CPUs {
 		c, err := m.vm.CreateVCPU(id)
 		if err != nil {
@@ -251,6 +265,7 @@ func (m *Machine) Run(ctx context.Context) (Exit, error) {
 	case <-ctx.Done():
 		m.finish(Stopped, nil)
 	}
+	m.gate.release()
 	m.output.release() // no vCPU may hang in a slow console now
 	m.kickAll()
 	threads.Wait()
@@ -319,6 +334,9 @@ func (m *Machine) kickAll() {
 	}
 }
 
+// Stop ends the machine as the end of Run's context does.
+func (m *Machine) Stop() { m.finish(Stopped, nil) }
+
 // PowerButton presses it: a guest that listens shuts down in order.
 func (m *Machine) PowerButton() { m.power.pressButton() }
 
@@ -332,7 +350,7 @@ func (m *Machine) panicEvent(bits uint8) {
 // panicPrinted is the console's: the guest should reset soon; if it stands still
 // instead, it is ended.
 func (m *Machine) panicPrinted() {
-	time.AfterFunc(panicGrace, func() { m.finish(Panic, nil) })
+	time.AfterFunc(m.cfg.PanicGrace, func() { m.finish(Panic, nil) })
 }
 
 // feedConsole carries input to the serial port until either ends.

@@ -126,7 +126,7 @@ func (w *brokenWriter) Write(p []byte) (int, error) {
 // failing writer does not harm the other.
 func TestOutput(t *testing.T) {
 	var kept bytes.Buffer
-	o := newOutput(Console{Log: &kept, Out: &brokenWriter{left: 100}}, slog.New(slog.DiscardHandler), func() {})
+	o := newOutput(Console{Out: []io.Writer{&kept, &brokenWriter{left: 100}}}, slog.New(slog.DiscardHandler), func() {})
 	go o.run()
 	var want []byte
 	for i := range 2 * consoleRoom {
@@ -149,7 +149,7 @@ func (w stuckWriter) Write(p []byte) (int, error) { <-w.release; return len(p), 
 // TestOutputReleases: a vCPU that waits for a stuck terminal is let go at the end.
 func TestOutputReleases(t *testing.T) {
 	w := stuckWriter{make(chan struct{})}
-	o := newOutput(Console{Out: w}, slog.Default(), func() {})
+	o := newOutput(Console{Out: []io.Writer{w}}, slog.Default(), func() {})
 	go o.run()
 	done := make(chan struct{})
 	go func() {

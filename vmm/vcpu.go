@@ -24,8 +24,13 @@ func (m *Machine) runVCPU(c *kvm.VCPU) {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and its name
 	c.Bind()
 	defer c.Unbind()
+	if err := m.prepareThread(c.ID); err != nil {
+		m.finish(Failed, fmt.Errorf("vCPU %d: %w", c.ID, err))
+		return
+	}
 	var turn schedulerTurn
 	for !m.stopping.Load() {
+		m.hold(c)
 		turn.take()
 		if err := m.enter(c); err != nil {
 			if errors.Is(err, errTripleFault) {
@@ -36,6 +41,14 @@ func (m *Machine) runVCPU(c *kvm.VCPU) {
 			return
 		}
 	}
+}
+
+// prepareThread gives a processor's thread its place and its limits.
+func (m *Machine) prepareThread(vcpu int) error {
+	if err := m.pin(vcpu); err != nil || m.cfg.EnterVCPU == nil {
+		return err
+	}
+	return m.cfg.EnterVCPU()
 }
 
 // schedulerTurn keeps the Go scheduler's monitor asleep while a processor makes
@@ -56,7 +69,9 @@ func (t *schedulerTurn) take() {
 
 // enter runs the guest up to one exit and serves it.
 func (m *Machine) enter(c *kvm.VCPU) error {
-	switch errno := c.Run(); errno {
+	errno := c.Run()
+	m.exits[c.ID].count(c, errno)
+	switch errno {
 	case 0:
 		return m.serve(c)
 	case syscall.EINTR:

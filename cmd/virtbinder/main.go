@@ -22,7 +22,9 @@ import (
 	"virtbinder/internal/cli/exec"
 	"virtbinder/internal/cli/inspect"
 	"virtbinder/internal/cli/lab"
+	"virtbinder/internal/cli/manage"
 	"virtbinder/internal/cli/monitor"
+	"virtbinder/internal/config"
 	"virtbinder/internal/demo"
 )
 
@@ -41,26 +43,33 @@ Examples:
   virtbinder lab --kernel 7.x -- uname -r  run a command on the nested lab's host`
 
 type cli struct {
-	LogLevel slog.Level `name:"log-level" default:"info" placeholder:"LEVEL" help:"What goes to the log on standard error: debug, info, warn or error (default ${default})."`
+	LogLevel *config.Levels `name:"log-level" placeholder:"LEVEL" help:"What goes to the log on standard error: debug, info, warn or error; info if not given. For boot also of a component: warn,vmm=debug."`
 
-	Boot    boot.Command     `cmd:"" help:"Run a virtual machine."`
-	Exec    exec.Cmd         `cmd:"" help:"Run a command in a virtual machine."`
-	Monitor monitor.Cmd      `cmd:"" help:"Print failed transactions as they happen."`
-	State   inspect.StateCmd `cmd:"" help:"Print what binder processes have and do: threads, calls, objects, handles, buffers."`
-	Stats   inspect.StatsCmd `cmd:"" help:"Print how many commands and objects there were, by process."`
-	Log     inspect.LogCmd   `cmd:"" help:"Print the last transactions, or those that failed."`
-	Doctor  doctor.Cmd       `cmd:"" help:"Check what is needed here."`
-	Demo    demo.Cmd         `cmd:"" help:"Show the whole of it: a guest, Android's own programs on it, failures on netlink."`
-	Lab     lab.Cmd          `cmd:"" help:"Run a command on the nested lab's host."`
-	Version versionCmd       `cmd:"" help:"Print the version."`
+	Boot    boot.Command      `cmd:"" help:"Run virtual machines."`
+	List    manage.ListCmd    `cmd:"" help:"List virtual machines."`
+	Exec    exec.Cmd          `cmd:"" help:"Run a command in a virtual machine."`
+	Console manage.ConsoleCmd `cmd:"" help:"Attach this terminal to a virtual machine's console."`
+	Logs    manage.LogsCmd    `cmd:"" help:"Print what a virtual machine's guest printed, or its VMM logged."`
+	Events  manage.EventsCmd  `cmd:"" help:"Print what happens to a virtual machine."`
+	Pause   manage.PauseCmd   `cmd:"" help:"Hold a virtual machine's processors."`
+	Resume  manage.ResumeCmd  `cmd:"" help:"Let a paused virtual machine go on."`
+	Stop    manage.StopCmd    `cmd:"" help:"Power a virtual machine off."`
+	Monitor monitor.Cmd       `cmd:"" help:"Print failed transactions as they happen."`
+	State   inspect.StateCmd  `cmd:"" help:"Print what binder processes have and do: threads, calls, objects, handles, buffers."`
+	Stats   inspect.StatsCmd  `cmd:"" help:"Print how many commands and objects there were, by process."`
+	Log     inspect.LogCmd    `cmd:"" help:"Print the last transactions, or those that failed."`
+	Doctor  doctor.Cmd        `cmd:"" help:"Check what is needed here."`
+	Demo    demo.Cmd          `cmd:"" help:"Show the whole of it: a guest, Android's own programs on it, failures on netlink."`
+	Lab     lab.Cmd           `cmd:"" help:"Run a command on the nested lab's host."`
+	Version versionCmd        `cmd:"" help:"Print the version."`
 }
 
 func main() {
 	var c cli
 	ctx := kong.Parse(&c, kong.Name("virtbinder"), kong.Description(description), kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
-	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel})))
-	os.Exit(finish(ctx.Run()))
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel.All()})))
+	os.Exit(finish(ctx.Run(c.LogLevel)))
 }
 
 // finish prints what there is to say about err and returns the exit code.

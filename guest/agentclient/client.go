@@ -29,8 +29,11 @@ const dialTime = 5 * time.Second
 func Dial(sock string) (*Client, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), dialTime)
 	defer cancel()
-	return New(ctx, hybrid(sock))
+	return Connect(ctx, sock)
 }
+
+// Connect is Dial within ctx.
+func Connect(ctx context.Context, sock string) (*Client, error) { return New(ctx, hybrid(sock)) }
 
 // Wait reaches the agent behind a hybrid vsock socket, trying again until it serves
 // or ctx ends. It is for a guest that boots.

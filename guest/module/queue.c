@@ -73,26 +73,80 @@ static void vb_runs_add_out(struct vb_runs *r, struct vb_req *req)
 		vb_sender_describe(req->sender, r);
 }
 
-/* Puts req on the ring and says whether the device wants to know. */
+/*
+ * ---- requests that rest ----
+ *
+ * A server that has replied frees the call's buffer and reads, with one request that
+ * usually does nothing but wait. The host foretells it (VBINDER_RESP_QUIET), and on
+ * one processor nothing can come in between: then the request rests on the ring
+ * until the next doorbell, of whatever queue, and costs none of its own. Any other
+ * request may change what was foretold, and ends it.
+ */
+
+/* Notes what an answer foretells. As it is harvested, before anything else is sent. */
+static void vb_quiet_note(struct vb_device *dev, const struct vb_req *req)
+{
+	if (req->used < sizeof(*req->resp) || num_online_cpus() != 1 ||
+	    !(le32_to_cpu(req->resp->flags) & VBINDER_RESP_QUIET))
+		return;
+	dev->quiet = (struct vb_quiet){
+		.proc = req->ctl->proc, .tid = req->ctl->tid, .buffer = req->resp->val,
+	};
+}
+
+static bool vb_quiet_is(const struct vb_device *dev, const struct vb_req *req)
+{
+	const struct vb_quiet *said = &dev->quiet;
+
+	return req->rests && said->tid && said->tid == req->ctl->tid &&
+	       said->proc == req->ctl->proc && num_online_cpus() == 1 &&
+	       (!req->frees || req->frees == le64_to_cpu(said->buffer));
+}
+
+/* Rings q's doorbell, and before it that of a queue where requests rest. Not preempted. */
+static void vb_queue_ring(struct vb_queue *q)
+{
+	struct vb_queue *other = q->dev->resting;
+	unsigned long flags;
+	bool kick;
+
+	q->dev->resting = NULL;
+	if (other && other != q) {
+		spin_lock_irqsave(&other->lock, flags);
+		kick = !other->dead && virtqueue_kick_prepare(other->vq);
+		other->kicks += kick;
+		spin_unlock_irqrestore(&other->lock, flags);
+		if (kick)
+			virtqueue_notify(other->vq);
+		vb_queue_harvest(other);
+	}
+	virtqueue_notify(q->vq);
+}
+
+/* Puts req on the ring and says whether the device wants to know. Returns 1 if req rests. */
 static int vb_queue_add(struct vb_queue *q, struct vb_req *req,
 			struct scatterlist *sgs[2], bool *kick)
 {
+	bool rests = vb_quiet_is(q->dev, req);
 	int err = -ENODEV;
 
 	*kick = false;
 	if (q->dead)
 		return err;
-	if (q->dev->inline_kick)
+	if (q->dev->inline_kick && !rests)
 		virtqueue_disable_cb(q->vq);
 	err = virtqueue_add_sgs(q->vq, sgs, 1, 1, req, GFP_ATOMIC);
-	if (err) {
-		q->full = true;
-		return err;
+	q->full |= err;
+	q->requests += !err;
+	if (rests && !err) {
+		q->dev->resting = q;
+		q->rests++;
+		return 1;
 	}
-	q->requests++;
+	q->dev->quiet.tid = 0;
 	*kick = virtqueue_kick_prepare(q->vq);
 	q->kicks += *kick;
-	return 0;
+	return err;
 }
 
 /* Adds, kicks, and harvests; -ENOSPC if the ring is full, -ENODEV if it is gone. */
@@ -112,11 +166,11 @@ static int vb_queue_try(struct vb_queue *q, struct vb_req *req, struct scatterli
 	err = vb_queue_add(q, req, sgs, &kick);
 	spin_unlock_irqrestore(&q->lock, flags);
 	if (kick)
-		virtqueue_notify(q->vq);
-	if (q->dev->inline_kick || err == -ENOSPC)
+		vb_queue_ring(q);
+	if ((q->dev->inline_kick && err <= 0) || err == -ENOSPC)
 		vb_queue_harvest(q);
 	preempt_enable();
-	return err;
+	return min(err, 0);
 }
 
 static bool vb_queue_ready(struct vb_queue *q)
@@ -204,6 +258,7 @@ void vb_queue_harvest(struct vb_queue *q)
 		virtqueue_disable_cb(q->vq);
 		while ((req = virtqueue_get_buf(q->vq, &used))) {
 			req->used = used;
+			vb_quiet_note(q->dev, req);
 			list_add_tail(&req->done_link, &done);
 		}
 	} while (!virtqueue_enable_cb(q->vq) && !virtqueue_is_broken(q->vq));

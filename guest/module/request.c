@@ -177,8 +177,11 @@ void vb_orphan_work(struct work_struct *work)
 	}
 }
 
-/* Asks the host to give up on req; req itself is answered then, one way or another. */
-static void vb_req_cancel(struct vb_device *dev, const struct vb_req *req)
+/*
+ * Asks the host to give up on req: it is answered then, one way or another. Was it
+ * answered as waiting, then the host does not wait for its thread any more.
+ */
+void vb_req_cancel(struct vb_device *dev, const struct vb_req *req)
 {
 	struct vb_msg *msg = vb_msg_new(VBINDER_OP_CANCEL, 0, 0, 0, GFP_KERNEL | __GFP_NOFAIL);
 

@@ -66,6 +66,14 @@ struct vb_queue {
 	u64 requests;
 	u64 kicks;
 	u64 interrupts;
+	u64 rests;
+};
+
+/* What VBINDER_RESP_QUIET said last; tid is 0 if it holds no more. */
+struct vb_quiet {
+	__le64 proc;
+	__le64 buffer;
+	__le32 tid;
 };
 
 struct vb_tokens {
@@ -107,6 +115,8 @@ struct vb_device {
 	struct vb_limits limits;
 	u32 max_read;
 	unsigned int nr_queues;		/* all, request queues from VBINDER_Q_REQUEST */
+	struct vb_quiet quiet;
+	struct vb_queue *resting;	/* has requests that no doorbell was rung for, see queue.c */
 	struct vb_queue *queues;
 	struct vbinder_event *events;
 
@@ -209,6 +219,8 @@ struct vb_req {
 	struct completion done;
 	int owner;			/* enum vb_owner */
 	bool gone;			/* the device was stopped before it answered */
+	bool rests;			/* does nothing but wait if the host has foretold so: frees and reads */
+	u64 frees;			/* the buffer that it frees, or 0 */
 	u32 used;			/* bytes of resp that the device wrote */
 	struct vbinder_req *ctl;	/* control part */
 	u32 ctl_len;
@@ -235,6 +247,7 @@ void vb_msg_free(struct vb_msg *msg);
 void vb_req_init(struct vb_req *req, void (*free)(struct vb_req *req));
 void vb_req_address(struct vb_req *req, struct vb_proc *proc);
 void vb_req_complete(struct vb_req *req, bool gone);
+void vb_req_cancel(struct vb_device *dev, const struct vb_req *req);
 int vb_req_wait(struct vb_device *dev, struct vb_req *req, bool interruptible);
 int vb_req_run(struct vb_device *dev, struct vb_queue *q, struct vb_req *req,
 	       bool interruptible);

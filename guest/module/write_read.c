@@ -245,6 +245,21 @@ static u32 vb_exchange_flags(struct vb_exchange *x)
 	       (x->bwr->read_consumed ? VBINDER_WR_CONTINUED : 0);
 }
 
+/* True if there is nothing to execute but to free a buffer, which *frees is then, or nothing at all. */
+static bool vb_stream_is_free(const struct vb_gather *g, u64 *frees)
+{
+	u32 cmd;
+
+	*frees = 0;
+	if (g->flags || !g->stream.len)
+		return !g->flags;
+	if (g->stream.len != sizeof(cmd) + sizeof(*frees))
+		return false;
+	memcpy(&cmd, g->stream.p, sizeof(cmd));
+	memcpy(frees, g->stream.p + sizeof(cmd), sizeof(*frees));
+	return cmd == BC_FREE_BUFFER;
+}
+
 /* Makes, sends and waits for one request. On error nothing of it is left to us. */
 static struct vb_call *vb_exchange_send(struct vb_exchange *x)
 {
@@ -269,6 +284,8 @@ static struct vb_call *vb_exchange_send(struct vb_exchange *x)
 		err = vb_call_build(x->proc, c, room, vb_exchange_flags(x));
 	if (!err) {
 		vb_req_address(&c->req, x->proc);
+		c->req.rests = room && !(x->file->f_flags & O_NONBLOCK) &&
+			       vb_stream_is_free(&c->g, &c->req.frees);
 		x->events = atomic_read(&x->proc->thread_events);
 		err = vb_queue_submit(vb_request_queue(dev), &c->req, true);
 	}
@@ -288,16 +305,21 @@ static struct vb_call *vb_exchange_send(struct vb_exchange *x)
 	return c;
 }
 
-/* Waits until the host has room for the read that it could not park. */
-static int vb_exchange_wait(struct vb_exchange *x)
+/*
+ * Waits until the host has room for the read that it could not park. The host
+ * counts on this thread to come back for work meanwhile; it is told of one that
+ * does not.
+ */
+static int vb_exchange_wait(struct vb_exchange *x, const struct vb_req *req)
 {
 	struct vb_proc *proc = x->proc;
 
-	if (wait_event_freezable(proc->thread_wait,
-				 atomic_read(&proc->thread_events) != x->events ||
-				 READ_ONCE(proc->dev->dead)))
-		return -EINTR;
-	return 0;
+	if (!wait_event_freezable(proc->thread_wait,
+				  atomic_read(&proc->thread_events) != x->events ||
+				  READ_ONCE(proc->dev->dead)))
+		return 0;
+	vb_req_cancel(proc->dev, req);
+	return -EINTR;
 }
 
 /* Hands over what the answer carries for the reader. */
@@ -356,7 +378,7 @@ static int vb_exchange_answer(struct vb_exchange *x, struct vb_call *c)
 			return -EINTR;
 		x->writing = false;
 		x->again = true;
-		return vb_exchange_wait(x);
+		return vb_exchange_wait(x, &c->req);
 	}
 	if (flags & VBINDER_RESP_RETRY) {
 		vb_deliver_fixes(&d);

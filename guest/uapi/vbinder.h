@@ -215,6 +215,7 @@ struct vbinder_undo {
 #define VBINDER_RESP_STOPPED	16	/* the stream stopped early with status 0: go on to the read */
 #define VBINDER_RESP_RETRY	32	/* gather anew from write_consumed on, the first command judged against process val */
 #define VBINDER_RESP_SPAWN	64	/* a continued read: BR_SPAWN_LOOPER stands where the read buffer begins */
+#define VBINDER_RESP_QUIET	128	/* if this thread, next of all, frees buffer val and reads, it will just wait */
 
 #define VBINDER_NO_POS		0xffffffff
 #define VBINDER_NO_NICE		0x7fffffff

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -56,7 +57,7 @@ func start(ctx context.Context, r run, top, out string) (*machine, error) {
 	m := &machine{ended: make(chan struct{})}
 	m.boot = exec.Command(filepath.Join(top, "build", "bin", "virtbinder"), "boot", "--name", name,
 		"-k", filepath.Join(images, "vmlinuz"), "-i", initrd, "-p", guestCmdline+lsmCmdline[r.LSM],
-		"-m", "1G", "--console", "file:"+filepath.Join(out, "console.log"))
+		"-m", "1G", "-c", strconv.Itoa(max(r.CPUs, 1)), "--console", "file:"+filepath.Join(out, "console.log"))
 	m.boot.Stdout, m.boot.Stderr = log, log
 	m.boot.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := m.boot.Start(); err != nil {

@@ -15,6 +15,7 @@ import (
 type run struct {
 	Guest   string // kernel series
 	LSM     string
+	CPUs    int  // of the guest; 1 if 0
 	Brief   bool // only programs that do not take long
 	Figures bool // measure, too
 }

@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"virtbinder/internal/api"
 	"virtbinder/internal/lab"
+	"virtbinder/vmm/api"
 )
 
 // TestBinderFS runs the tests of guest/binderfs in a guest of each kernel, and looks
@@ -37,9 +37,9 @@ func TestBinderFS(t *testing.T) {
 // commandsAnswer runs `virtbinder state`, `stats` and `log` on the guest that runs.
 func commandsAnswer(t *testing.T) {
 	t.Helper()
-	var state api.State
-	var stats api.Stats
-	var log, failed api.Log
+	var state api.BinderState
+	var stats api.BinderStats
+	var log, failed api.BinderLog
 	for _, c := range []struct {
 		doc  any
 		args []string

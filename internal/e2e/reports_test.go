@@ -43,7 +43,7 @@ func TestReportsPlain(t *testing.T) {
 		raw := newRawListener(t)
 		raw.join(t, netlink.FallbackGroup)
 		vm := bootVM(t, "--plain-contexts")
-		vm.hasNoCapability()
+		vm.isJailed()
 		if st := vm.status(); st.Mode != netlink.ModeFallback {
 			t.Fatalf("reports go by mode %s: %s", st.Mode, st.Why)
 		}
@@ -132,7 +132,7 @@ func TestReportsBesideKernel(t *testing.T) {
 		if st := vm.status(); st.Mode != netlink.ModeFallback {
 			t.Fatalf("before the kernel's driver is there, reports go by mode %s: %s", st.Mode, st.Why)
 		}
-		vm.hasNoCapability()
+		vm.isJailed()
 		load(t, "/lib/l1/binder_linux.ko", "devices=binder,hwbinder")
 		_, group, ok := family(t)
 		if !ok {
@@ -497,6 +497,7 @@ func bootVM(t *testing.T, flags ...string) *machine {
 // bootGuest is bootVM with a guest kernel of a series.
 func bootGuest(t *testing.T, series string, flags ...string) *machine {
 	t.Helper()
+	t.Cleanup(func() { wasRefusedNothing(t) }) // after its end
 	top, err := lab.FindTop()
 	if err != nil {
 		t.Fatal(err)
@@ -516,6 +517,9 @@ func bootGuest(t *testing.T, series string, flags ...string) *machine {
 	t.Cleanup(func() {
 		_ = m.cmd.Process.Signal(syscall.SIGTERM)
 		<-ended
+		if log := m.log.String(); !strings.Contains(log, "jailed") || strings.Contains(log, "landlock=0 ") {
+			t.Error("the machine was not jailed, or only in part")
+		}
 		if t.Failed() {
 			t.Logf("virtbinder boot said:\n%s", &m.log)
 		}
@@ -545,10 +549,10 @@ func (m *machine) status() netlink.Status {
 	return st
 }
 
-// hasNoCapability looks at each thread of the machine's process: nothing is in any
-// of its capability sets, and nothing can come back. What it sends from here on it
-// sends without privilege.
-func (m *machine) hasNoCapability() {
+// isJailed looks at each thread of the machine's process: nothing is in any of its
+// capability sets, and nothing can come back; what it sends from here on it sends
+// without privilege. A filter of system calls is on it, on a vCPU's one more.
+func (m *machine) isJailed() {
 	m.t.Helper()
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", m.cmd.Process.Pid))
 	if err != nil || len(tasks) < 2 {
@@ -560,10 +564,36 @@ func (m *machine) hasNoCapability() {
 			m.t.Fatal(err)
 		}
 		for _, want := range []string{"CapInh:\t0000000000000000\n", "CapPrm:\t0000000000000000\n", "CapEff:\t0000000000000000\n",
-			"CapAmb:\t0000000000000000\n", "NoNewPrivs:\t1\n"} {
+			"CapAmb:\t0000000000000000\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n", filters(b)} {
 			if !bytes.Contains(b, []byte(want)) {
 				m.t.Errorf("%s does not say %q:\n%s", path, want, b)
 			}
+		}
+	}
+}
+
+// filters is what a thread's status says of how many filters it has. What KVM starts
+// at a vCPU's first entry has those of that thread.
+func filters(status []byte) string {
+	n := 1
+	if bytes.HasPrefix(status, []byte("Name:\tvcpu")) || bytes.HasPrefix(status, []byte("Name:\tkvm-")) {
+		n = 2
+	}
+	return fmt.Sprintf("Seccomp_filters:\t%d\n", n)
+}
+
+// wasRefusedNothing looks into the kernel's log: in all that the machine did so far
+// there was no system call that its jail does not allow.
+func wasRefusedNothing(t *testing.T) {
+	t.Helper()
+	log := make([]byte, 1<<20)
+	n, err := unix.Klogctl(unix.SYSLOG_ACTION_READ_ALL, log)
+	if err != nil || !bytes.Contains(log[:n], []byte("audit: initializing")) {
+		t.Fatalf("the kernel's log would not say: %v", err)
+	}
+	for line := range bytes.Lines(log[:n]) {
+		if bytes.Contains(line, []byte("type=1326")) { // AUDIT_SECCOMP
+			t.Errorf("a system call was refused: %s", line)
 		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -102,6 +101,9 @@ func TestGuest(t *testing.T) {
 					return // what follows a failure says nothing
 				}
 			}
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
 			until(t, "goroutines end", func() error {
 				if n := runtime.NumGoroutine(); n > goroutines {
 					return fmt.Errorf("%d goroutines, %d before the guest", n, goroutines)
@@ -126,7 +128,8 @@ func (c *check) steps() []step {
 	if *programs > 0 {
 		steps = append(steps, step{"programs", c.programs})
 	}
-	return append(steps, step{"unbind", c.unbind}, step{"load", c.load}, step{"kmemleak", c.kmemleak}, step{"reset", c.reset})
+	return append(steps, step{"crowd", c.crowd}, step{"unbind", c.unbind}, step{"version", c.version}, step{"load", c.load},
+		step{"parameters", c.parameters}, step{"kmemleak", c.kmemleak}, step{"reset", c.reset})
 }
 
 // check is a running guest under check.
@@ -187,6 +190,14 @@ func (c *check) say(t *testing.T, format string, args ...any) {
 	t.Helper()
 	t.Logf(format, args...)
 	fmt.Fprintf(c.out, format+"\n", args...)
+}
+
+// progress says now and then how far a long step is, of what does n things.
+func (c *check) progress(t *testing.T, n int, what string) {
+	t.Helper()
+	if n%100 == 0 {
+		c.say(t, "%s, %d so far: %s", time.Now().Format(time.TimeOnly), n, what)
+	}
 }
 
 // shell runs a script that must succeed.
@@ -294,7 +305,9 @@ func (c *check) endStorm(t *testing.T, s *storm) counts {
 	exit, err := s.Wait()
 	n, perr := parseCounts(s.out.String())
 	if err = errors.Join(err, perr); err != nil || exit.Status() != 0 {
-		t.Fatalf("storm %d: %v, exit code %d: %s%s", s.seed, err, exit.Status(), s.errs.String(), s.out.String())
+		// What the kernel says of a process that it ended, if it is still there to ask.
+		t.Errorf("storm %d: %v, exit code %d: %s%s", s.seed, err, exit.Status(), s.errs.String(), s.out.String())
+		t.Fatalf("the kernel says: %s", c.shell(t, "dmesg | grep 'storm\\[' || true"))
 	}
 	c.say(t, "storm %d: %s", s.seed, strings.ReplaceAll(strings.TrimSpace(s.out.String()), "\n", ", "))
 	return n
@@ -331,56 +344,6 @@ func (c *check) inTheMiddle(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-// unbind takes the device away from a storm and gives it back.
-func (c *check) unbind(t *testing.T) {
-	const driver = "/sys/bus/virtio/drivers/virtbinder"
-	in, w := io.Pipe()
-	seen := &lines{more: make(chan struct{}, 1)}
-	witness, err := c.Start(c.ctx, agentclient.Cmd{Path: "/storm", Args: []string{"/dev/binder", "witness"}, Stdin: in, Stdout: seen, Stderr: seen})
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen.await(t, "ready\n")
-	storm := c.startStorm(t, endless, *seed)
-	c.inTheMiddle(t)
-	device := strings.TrimSpace(c.shell(t, "cd "+driver+" && echo virtio*"))
-	c.shell(t, "echo "+device+" >"+driver+"/unbind")
-	if n := c.endStorm(t, storm); n["gone"] != 1 || n["stuck"] != 0 {
-		t.Errorf("the storm did not see its device go: %v", n)
-	}
-	if _, err := io.WriteString(w, "unbound\n"); err != nil {
-		t.Error(err)
-	}
-	w.Close()
-	if exit, err := witness.Wait(); err != nil || exit.Status() != 0 || !strings.HasSuffix(seen.String(), "passed\n") {
-		t.Errorf("a file that was open: %v, exit code %d: %s", err, exit.Status(), seen)
-	}
-	until(t, "the device is unbound", func() error { return HostLeaks(c.Binder) })
-
-	c.shell(t, "echo "+device+" >"+driver+"/bind && [ -c /dev/binder ]")
-	if n := c.endStorm(t, c.startStorm(t, *length, *seed+1000)); n["replies"] == 0 {
-		t.Errorf("nobody is answered after the device came back: %v", n)
-	}
-	c.idle(t)
-}
-
-// load unloads and loads the module; not while binderfs is mounted, which is so since
-// the guest's boot, or a file is open.
-func (c *check) load(t *testing.T) {
-	c.shell(t, "if rmmod virtbinder; then exit 1; fi; umount /dev/binderfs")
-	c.shell(t, "exec 3<>/dev/binder && if rmmod virtbinder; then exit 1; fi")
-	c.idle(t)
-	c.shell(t, fmt.Sprintf(`i=0
-		while [ $i -lt %d ]; do
-			rmmod virtbinder && ! [ -e /dev/binder ] && ! grep -q vbinder_call /proc/slabinfo || exit
-			insmod /lib/modules/virtbinder.ko && [ -c /dev/binder ] || exit
-			/storm /dev/binder run 0 $i 2 >/dev/null || exit
-			i=$((i + 1))
-		done`, *loads))
-	c.say(t, "the module was unloaded and loaded %d times", *loads)
-	c.idle(t)
 }
 
 // kmemleak asks the kernel for what nothing refers to, where it keeps account. What is

@@ -5,6 +5,7 @@ package guestcheck
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,17 +13,21 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"virtbinder/driver"
 	"virtbinder/guest/agentclient"
 	"virtbinder/virtio"
 	"virtbinder/virtio/vbinder"
+	"virtbinder/virtio/vbinder/wire"
 	"virtbinder/virtio/vsock"
 	"virtbinder/vmm"
 )
 
-// cmdline keeps the boot short and lets every complaint reach the console.
-const cmdline = "console=ttyS0 panic=-1 oops=panic loglevel=5 mitigations=off cryptomgr.notests random.trust_cpu=on kasan_multi_shot"
+// cmdline keeps the boot short and lets every complaint reach the console. Of what the
+// sanitizing kernel has, the slabs' own checks are off: KASAN sees what they see.
+const cmdline = "console=ttyS0 panic=-1 oops=panic loglevel=5 mitigations=off cryptomgr.notests random.trust_cpu=on kasan_multi_shot " +
+	"slab_debug=- rcupdate.rcu_expedited=1"
 
 // Config is what a Machine is made of.
 type Config struct {
@@ -40,13 +45,14 @@ type Machine struct {
 	Binder  *vbinder.Device
 	Console string // the file with what its console printed
 
-	sock   *vsock.Device
-	log    *os.File
-	closed bool
-	ended  chan struct{}
-	exit   vmm.Exit // valid once ended is closed
-	err    error
-	stop   context.CancelFunc
+	versions *otherVersion
+	sock     *vsock.Device
+	log      *os.File
+	closed   bool
+	ended    chan struct{}
+	exit     vmm.Exit // valid once ended is closed
+	err      error
+	stop     context.CancelFunc
 }
 
 // Boot starts a guest and returns when its agent answers.
@@ -72,10 +78,11 @@ func Boot(ctx context.Context, c Config) (m *Machine, err error) {
 	if err != nil {
 		return m, err
 	}
+	m.versions = &otherVersion{Device: m.Binder}
 	machine, err := vmm.New(vmm.Config{
 		Name: "guestcheck", Kernel: filepath.Join(c.Images, "vmlinuz"), Initrd: filepath.Join(c.Images, "initrd.cpio"),
 		Cmdline: cmdline + " " + c.Cmdline, MemoryBytes: c.Memory << 20, CPUs: c.CPUs, Inline: true, Log: quiet,
-		Console: vmm.Console{Log: m.log}, Devices: []virtio.Device{m.sock, m.Binder},
+		Console: vmm.Console{Out: []io.Writer{m.log}}, Devices: []virtio.Device{m.sock, m.versions},
 	})
 	if err != nil {
 		return m, err
@@ -84,6 +91,20 @@ func Boot(ctx context.Context, c Config) (m *Machine, err error) {
 	running, m.stop = context.WithCancel(context.WithoutCancel(ctx))
 	go m.run(running, machine)
 	return m, m.reach(ctx, socket)
+}
+
+// otherVersion is the device, which can pretend to be of a later protocol.
+type otherVersion struct {
+	*vbinder.Device
+	later atomic.Uint32
+}
+
+// ReadConfig is the device's, with later added to the version.
+func (d *otherVersion) ReadConfig(off uint32, p []byte) {
+	d.Device.ReadConfig(off, p)
+	if off == wire.OffConfigVersion && len(p) == 4 {
+		binary.LittleEndian.PutUint32(p, binary.LittleEndian.Uint32(p)+d.later.Load())
+	}
 }
 
 func (m *Machine) run(ctx context.Context, machine *vmm.Machine) {

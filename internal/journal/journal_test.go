@@ -36,7 +36,7 @@ func TestRecordsRoundTrip(t *testing.T) {
 		"buffer low":      {Kind: KindBufferLow, Free: 1, Size: 2},
 		"to_pid 0 is set": {Kind: KindCallLost, Report: netlink.Report{HasToPID: true}},
 	} {
-		b, err := r.encode("@demo")
+		b, err := r.JSON("@demo")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -218,7 +218,7 @@ func TestAppendAllocatesNothing(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	for _, r := range []Record{report, lost} {
-		b, err := r.encode("@demo")
+		b, err := r.JSON("@demo")
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -237,7 +237,7 @@ func FuzzDecode(f *testing.F) {
 		if m.Record == nil {
 			return
 		}
-		again, err := m.Record.encode("")
+		again, err := m.Record.JSON("")
 		if err != nil {
 			t.Skip() // a time beyond the year 9999
 		}

@@ -102,8 +102,8 @@ type message struct {
 	Count     uint32 `json:"count,omitzero"`
 }
 
-// encode is the datagram of a record, its context qualified by suffix.
-func (r *Record) encode(suffix string) ([]byte, error) {
+// JSON is the datagram of a record, its context qualified by suffix.
+func (r *Record) JSON(suffix string) ([]byte, error) {
 	p := &r.Report
 	m := message{Kind: r.Kind, Seq: r.Seq, Time: r.Time, Error: p.Error, Context: p.Context + suffix,
 		FromPID: p.FromPID, FromTID: p.FromTID, IsReply: p.IsReply, Flags: p.Flags, Code: p.Code, DataSize: p.DataSize,

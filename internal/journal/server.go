@@ -106,7 +106,7 @@ func (s *Server) serve(conn *net.UnixConn, r *Reader) {
 			return
 		}
 		for i := range n {
-			b, err := batch[i].encode(s.suffix)
+			b, err := batch[i].JSON(s.suffix)
 			if err == nil {
 				_, err = conn.Write(b)
 			}

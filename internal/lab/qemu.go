@@ -11,7 +11,7 @@ import (
 
 // kernelArgs keep L1's boot short and its timing steady under emulation.
 const kernelArgs = "console=ttyS0 panic=-1 quiet mitigations=off tsc=reliable no_timer_check nokaslr i8042.noaux=1 " +
-	"i8042.nopnp cryptomgr.notests random.trust_cpu=on rcupdate.rcu_expedited=1 audit=0 selinux=0 apparmor=0 lsm= " +
+	"i8042.nopnp cryptomgr.notests random.trust_cpu=on rcupdate.rcu_expedited=1 lsm=landlock " +
 	"raid=noautodetect nohpet rdinit=/init"
 
 // ports in the order of their file descriptors in QEMU, which begin at firstFD.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -63,18 +62,18 @@ func loadPolicy() error {
 	return os.WriteFile(at+"/load", policy, 0)
 }
 
-// features are those that this machine has with a driver.
-func features(name string) []bindertest.Feature {
+// newSystem makes the machine with one of its two drivers, for what it can do.
+func (g *guest) newSystem(name string) (*puppet.System, error) {
 	if name == stock {
-		return stockFeatures()
+		return g.newSystemFor(name, stockFeatures())
 	}
-	return ourFeatures
+	return g.newSystemFor(name, ourFeatures)
 }
 
-// newSystem makes the machine with one of its two drivers, for what is asked of it.
-func (g *guest) newSystem(name string, has []bindertest.Feature) (*puppet.System, error) {
+// newSystemFor makes it for what is asked of it.
+func (g *guest) newSystemFor(name string, has []bindertest.Feature) (*puppet.System, error) {
 	c := puppet.Config{
-		Name: name, Program: g.program, Pool: g.pool, Has: has, Listen: slices.Contains(has, bindertest.Reports),
+		Name: name, Program: g.program, Pool: g.pool, Has: has,
 		Device: func(context string) string { return "/dev/" + context },
 	}
 	if name == stock {
@@ -86,12 +85,12 @@ func (g *guest) newSystem(name string, has []bindertest.Feature) (*puppet.System
 
 var ourFeatures = []bindertest.Feature{
 	bindertest.FreezeNotice, bindertest.PendingFrozen, bindertest.Namespaces, bindertest.Signals, bindertest.Files,
-	bindertest.SecurityContext, bindertest.LSM, bindertest.Fork, bindertest.Reports,
+	bindertest.SecurityContext, bindertest.LSM,
 }
 
 // stockFeatures are those of this kernel's driver.
 func stockFeatures() []bindertest.Feature {
-	all := []bindertest.Feature{bindertest.Namespaces, bindertest.Signals, bindertest.Files, bindertest.SecurityContext, bindertest.LSM, bindertest.Fork}
+	all := []bindertest.Feature{bindertest.Namespaces, bindertest.Signals, bindertest.Files, bindertest.SecurityContext, bindertest.LSM}
 	if kernelAtLeast("6.2") {
 		all = append(all, bindertest.PendingFrozen)
 	}

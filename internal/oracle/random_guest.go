@@ -6,17 +6,30 @@ import (
 	"virtbinder/driver/bindertest"
 )
 
-// random runs the programs of n seeds on both drivers.
+// random runs the programs of n seeds.
 func (g *guest) random(first, n uint64) error {
+	run := g.program1
+	if len(g.drivers) == 1 {
+		run = g.alone
+	}
 	for seed := first; seed < first+n; seed++ {
 		if err := g.out.Encode(Line{Program: &ProgramLine{Seed: seed}}); err != nil {
 			return err
 		}
-		if err := g.out.Encode(Line{Program: g.program1(seed)}); err != nil {
+		if err := g.out.Encode(Line{Program: run(seed)}); err != nil {
 			return err
 		}
 	}
 	return g.out.Encode(Line{End: true})
+}
+
+// alone runs one program where there is nothing to compare it with.
+func (g *guest) alone(seed uint64) *ProgramLine {
+	transcript, err := g.try(ours, bindertest.NewProgram(seed))
+	if err != nil {
+		return &ProgramLine{Seed: seed, Result: Broken, Diff: transcript + err.Error()}
+	}
+	return &ProgramLine{Seed: seed, Result: Ran}
 }
 
 // How often a program is run on each driver before it counts as different, while it is
@@ -45,7 +58,7 @@ func (g *guest) program1(seed uint64) *ProgramLine {
 		out.Result = Different
 	}
 	out.Steps, out.Diff, out.Theirs = len(p.Steps), judge("", "", their, our).Diff, their
-	if sys, err := g.newSystem(stock, stockFeatures()); err == nil {
+	if sys, err := g.newSystem(stock); err == nil {
 		out.Source, _ = p.Source(sys)
 		_ = sys.Close()
 	}
@@ -72,11 +85,19 @@ func (g *guest) smallest(p bindertest.Program) (small bindertest.Program, differ
 // once runs a program, made of what both drivers of this kernel can do; a machine that
 // breaks is part of what it leaves.
 func (g *guest) once(name string, p bindertest.Program) string {
-	transcript, err := g.run(name, stockFeatures(), p.Scenario())
+	transcript, err := g.try(name, p)
 	if err != nil {
 		transcript += "\n" + err.Error()
 	}
 	return transcript
+}
+
+func (g *guest) try(name string, p bindertest.Program) (transcript string, err error) {
+	sys, err := g.newSystemFor(name, stockFeatures())
+	if err != nil {
+		return "", err
+	}
+	return runOn(sys, p.Scenario())
 }
 
 // differs reports whether the drivers never do the same.

@@ -20,6 +20,12 @@ const (
 	Unstable  = "unstable" // of a random program: a driver does not always do the same
 )
 
+// Results of a program that was run on virtbinder alone.
+const (
+	Ran    = "ran"
+	Broken = "broken"
+)
+
 // Outcome is one scenario on one kernel.
 type Outcome struct {
 	Name   string `json:"name"`

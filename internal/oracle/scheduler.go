@@ -3,6 +3,7 @@
 package oracle
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -26,9 +27,11 @@ func yieldToPuppets() error {
 		return fmt.Errorf("SCHED_IDLE: %w", errno)
 	}
 	// Newer kernels keep a task that sleeps on the run queue for a while, and count it.
+	// One without the switch (CONFIG_SCHED_DEBUG) only takes longer to come to rest.
 	const features = "/sys/kernel/debug/sched/features"
-	if err := os.WriteFile(features, []byte("NO_DELAY_DEQUEUE"), 0); err != nil && kernelAtLeast("6.12") {
-		return err
+	err := os.WriteFile(features, []byte("NO_DELAY_DEQUEUE"), 0)
+	if errors.Is(err, os.ErrNotExist) || !kernelAtLeast("6.12") {
+		return nil
 	}
-	return nil
+	return err
 }

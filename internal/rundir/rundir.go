@@ -7,11 +7,13 @@
 //
 //	vsock.sock    hybrid vsock: the way to the guest's agent
 //	reports.sock  failure reports over a unix socket (mode c)
-//	api.sock      what the VM tells of itself, over HTTP (package api)
+//	api.sock      the VM's control API (package vmm/api)
 //	journal.sock  the same with more: virtbinder's own channel (package journal)
 //	netlink.json  where this VM's failure reports go, and how
 //	console.log   what the guest's serial console printed
-//	pid           the VMM's process id
+//	hvc0.log      what the first virtio console printed, and so on
+//	vmm.log       what the VMM logged
+//	pid           the VMM's process id; locked for as long as that lives (lock.go)
 //
 // The directories may be listed by everyone, so that an ordinary user's monitor
 // finds the VMs of a VMM that runs as root; what may be opened is decided by
@@ -35,6 +37,7 @@ const (
 	JournalSocket = "journal.sock"
 	NetlinkFile   = "netlink.json"
 	ConsoleLog    = "console.log"
+	VMMLog        = "vmm.log"
 	PIDFile       = "pid"
 )
 
@@ -45,6 +48,9 @@ const (
 	// socket's address for every usual Base.
 	maxName = 48
 )
+
+// HVCLog is the file with what a virtio console printed.
+func HVCLog(index int) string { return fmt.Sprintf("hvc%d.log", index) }
 
 // Base is the directory that holds the VMs' directories:
 // $VIRTBINDER_RUNTIME_DIR, else /run/virtbinder for root, else

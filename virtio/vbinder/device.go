@@ -32,9 +32,10 @@ const (
 	// maxMap is the binder driver's limit of one process's buffer window, bytes.
 	maxMap = 4 << 20
 
-	// maxQueues is what the transport can show, maxRequestQueues what is left.
-	maxQueues        = 64
-	maxRequestQueues = maxQueues - wire.QRequest
+	// maxQueues is what the transport can show.
+	maxQueues = 64
+	// MaxRequestQueues is what is left for Config.RequestQueues.
+	MaxRequestQueues = maxQueues - wire.QRequest
 
 	// DefaultWindowSize is the size of the shared-memory region, in bytes.
 	DefaultWindowSize = 8 << 30
@@ -75,8 +76,8 @@ func (c *Config) setDefaults() error {
 		return fmt.Errorf("vbinder: Config.Core is nil")
 	case c.ID > 63:
 		return fmt.Errorf("vbinder: device id %d; give one from 1 to 63", c.ID)
-	case c.RequestQueues < 1 || c.RequestQueues > maxRequestQueues:
-		return fmt.Errorf("vbinder: %d request queues; give 1 to %d", c.RequestQueues, maxRequestQueues)
+	case c.RequestQueues < 1 || c.RequestQueues > MaxRequestQueues:
+		return fmt.Errorf("vbinder: %d request queues; give 1 to %d", c.RequestQueues, MaxRequestQueues)
 	case c.WindowSize%pageSize != 0:
 		return fmt.Errorf("vbinder: a window of %d bytes; give a multiple of %d", c.WindowSize, pageSize)
 	}

@@ -17,6 +17,7 @@ import (
 // is good for most tests.
 type Config struct {
 	Memory    int          // bytes of guest memory; 16 MiB if 0
+	RAM       []byte       // guest memory, if it is not to be made
 	Inline    bool         // doorbells run in the caller of Kick
 	Features  uint64       // what the driver wants of the device's offer; all of it if 0
 	QueueSize int          // descriptors, at most; the device's own sizes if 0
@@ -68,7 +69,10 @@ func Start(dev virtio.Device, cfg Config) (*Driver, error) {
 	if cfg.Memory == 0 {
 		cfg.Memory = 16 << 20
 	}
-	m, err := NewMachine(cfg.Memory)
+	if cfg.RAM == nil {
+		cfg.RAM = make([]byte, cfg.Memory)
+	}
+	m, err := NewMachineOn(cfg.RAM, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -352,7 +356,7 @@ func (d *Driver) SetupQueue(index int) (*Queue, error) {
 		return nil, fmt.Errorf("virtiotest: queue %d: vector reads back as %#x", index, got)
 	}
 	d.setVector(int(vector), d.Machine.onMSI(q.interrupt))
-	for i, addr := range []uint64{q.desc, q.avail, q.used} {
+	for i, addr := range []uint64{q.DescGPA, q.AvailGPA, q.UsedGPA} {
 		reg := uint64(regQueueDesc + 8*i)
 		d.Write(reg, 4, addr&0xffffffff)
 		d.Write(reg+4, 4, addr>>32)
@@ -385,6 +389,15 @@ func (d *Driver) Ready() error {
 
 // Queue returns a queue that was set up.
 func (d *Driver) Queue(index int) *Queue { return d.queues[index] }
+
+// Doorbell returns the eventfd that is bound to a queue's doorbell; ok is false if a
+// kick of it is an exit.
+func (d *Driver) Doorbell(queue int) (fd int, ok bool) {
+	d.Machine.mu.Lock()
+	defer d.Machine.mu.Unlock()
+	fd, ok = d.Machine.evfds[doorbell{d.port + uint16(d.regs[capNotify].off), uint64(queue)}]
+	return fd, ok
+}
 
 // kick writes a queue's index, which is also in bell, to the doorbell port: to the
 // eventfd bound there if there is one, else as an exit.

@@ -39,9 +39,13 @@ type doorbell struct {
 
 // NewMachine makes a machine with the given amount of memory in bytes, a multiple
 // of 4096.
-func NewMachine(bytes int) (*Machine, error) {
+func NewMachine(bytes int) (*Machine, error) { return NewMachineOn(make([]byte, bytes), 0) }
+
+// NewMachineOn makes a machine of memory that is there, of which the first taken
+// bytes are another's to allocate: another process may have the same memory.
+func NewMachineOn(ram []byte, taken int) (*Machine, error) {
 	m := &Machine{
-		ram: make([]byte, bytes), next: RAMBase,
+		ram: ram, next: RAMBase + uint64(taken),
 		irqs: map[uint32]func(){}, evfds: map[doorbell]int{}, shared: map[uint64][]byte{},
 	}
 	return m, m.mem.Add(RAMBase, m.ram)
@@ -106,6 +110,13 @@ func (m *Machine) IOEventFD(port uint16, width int, datamatch uint64, fd int, as
 		delete(m.evfds, key)
 	}
 	return nil
+}
+
+// Taken returns how many bytes of guest memory, from its beginning, are allocated.
+func (m *Machine) Taken() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return int(m.next - RAMBase)
 }
 
 // Doorbells returns how many eventfds are bound to ports.

@@ -46,13 +46,11 @@ var ErrFull = errors.New("virtiotest: the ring is full")
 
 // Queue is the driver's side of one split ring.
 type Queue struct {
-	driver            *Driver
-	index, size       int
-	bell              []byte // the index, as it is written to the doorbell
-	desc, avail, used uint64 // guest addresses
-	indirect          uint64 // one table of MaxChain descriptors per head
-	useIndirect       bool
-	eventIdx          bool
+	Ring
+	machine     *Machine
+	bell        func() // rings the doorbell
+	useIndirect bool
+	eventIdx    bool
 
 	mu         sync.Mutex
 	free       []uint16 // descriptors that are in no chain
@@ -65,34 +63,55 @@ type Queue struct {
 
 	interrupts atomic.Int64
 	wake       chan struct{}
+	onSignal   atomic.Pointer[func()]
+}
+
+// Ring says where the driver has put a queue: what a driver in another process has
+// to know to go on with it.
+type Ring struct {
+	Index, Size                int
+	Features                   uint64 // as negotiated
+	DescGPA, AvailGPA, UsedGPA uint64
+	IndirectGPA                uint64 // one table of MaxChain descriptors per head
 }
 
 func newQueue(d *Driver, index, size int) *Queue {
 	m := d.Machine
+	bell := binary.LittleEndian.AppendUint16(nil, uint16(index))
+	return OpenQueue(m, Ring{
+		Index: index, Size: size, Features: d.Features,
+		DescGPA: m.Alloc(16*size, 4096), AvailGPA: m.Alloc(8+2*size, 4), UsedGPA: m.Alloc(8+8*size, 4),
+		IndirectGPA: m.Alloc(16*virtio.MaxChain*size, 16),
+	}, func() { d.kick(index, bell) })
+}
+
+// OpenQueue drives a ring that nobody has used yet; bell rings its doorbell.
+func OpenQueue(m *Machine, r Ring, bell func()) *Queue {
 	q := &Queue{
-		driver: d, index: index, size: size,
-		desc: m.Alloc(16*size, 4096), avail: m.Alloc(8+2*size, 4), used: m.Alloc(8+8*size, 4),
-		indirect:    m.Alloc(16*virtio.MaxChain*size, 16),
-		useIndirect: d.Features&virtio.FeatureIndirectDesc != 0,
-		eventIdx:    d.Features&virtio.FeatureEventIdx != 0,
-		next:        make([]uint16, size), chainLen: make([]int, size),
+		Ring: r, machine: m, bell: bell,
+		useIndirect: r.Features&virtio.FeatureIndirectDesc != 0,
+		eventIdx:    r.Features&virtio.FeatureEventIdx != 0,
+		next:        make([]uint16, r.Size), chainLen: make([]int, r.Size),
 		wake: make(chan struct{}, 1),
-		bell: binary.LittleEndian.AppendUint16(nil, uint16(index)),
 	}
-	for i := range size {
-		q.free = append(q.free, uint16(size-1-i))
+	for i := range r.Size {
+		q.free = append(q.free, uint16(r.Size-1-i))
 	}
 	return q
 }
 
-// Size returns the number of descriptors.
-func (q *Queue) Size() int { return q.size }
-
 // Interrupts returns how many interrupts the queue has had.
 func (q *Queue) Interrupts() int { return int(q.interrupts.Load()) }
 
+// OnInterrupt has the queue's interrupts call f and wake nobody.
+func (q *Queue) OnInterrupt(f func()) { q.onSignal.Store(&f) }
+
 func (q *Queue) interrupt() {
 	q.interrupts.Add(1)
+	if f := q.onSignal.Load(); f != nil {
+		(*f)()
+		return
+	}
 	select {
 	case q.wake <- struct{}{}:
 	default:
@@ -104,7 +123,7 @@ func (q *Queue) interrupt() {
 func (q *Queue) SetIndirect(on bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.useIndirect = on && q.driver.Features&virtio.FeatureIndirectDesc != 0
+	q.useIndirect = on && q.Features&virtio.FeatureIndirectDesc != 0
 }
 
 // Submit puts a chain of readable and then writable buffers on the ring and
@@ -148,13 +167,13 @@ func (q *Queue) submitIndirectLocked(readable, writable []Span) (head uint16, er
 	}
 	head = q.free[len(q.free)-1]
 	q.free = q.free[:len(q.free)-1]
-	table := q.indirect + uint64(head)*16*virtio.MaxChain
+	table := q.IndirectGPA + uint64(head)*16*virtio.MaxChain
 	for i := range total {
 		d := chainDesc(readable, writable, i)
 		if i < total-1 {
 			d.Next = uint16(i + 1)
 		}
-		PutDesc(q.driver.Machine.Bytes(table+16*uint64(i), 16), d)
+		PutDesc(q.machine.Bytes(table+16*uint64(i), 16), d)
 	}
 	q.SetDesc(int(head), Desc{Addr: table, Len: uint32(16 * total), Flags: DescIndirect})
 	q.chainLen[head] = 1
@@ -179,7 +198,7 @@ func chainDesc(readable, writable []Span, i int) Desc {
 
 // SetDesc writes a descriptor of the queue's own table, whatever is there.
 func (q *Queue) SetDesc(i int, d Desc) {
-	PutDesc(q.driver.Machine.Bytes(q.desc+16*uint64(i), 16), d)
+	PutDesc(q.machine.Bytes(q.DescGPA+16*uint64(i), 16), d)
 }
 
 // PutDesc writes a descriptor into b, which has at least 16 bytes.
@@ -198,8 +217,8 @@ func (q *Queue) Offer(head uint16) {
 }
 
 func (q *Queue) offerLocked(head uint16) {
-	slot := q.avail + 4 + 2*uint64(int(q.availIdx)&(q.size-1))
-	binary.LittleEndian.PutUint16(q.driver.Machine.Bytes(slot, 2), head)
+	slot := q.AvailGPA + 4 + 2*uint64(int(q.availIdx)&(q.Size-1))
+	binary.LittleEndian.PutUint16(q.machine.Bytes(slot, 2), head)
 	q.setAvailIdxLocked(q.availIdx + 1)
 }
 
@@ -212,13 +231,13 @@ func (q *Queue) SetAvailIdx(v uint16) {
 
 func (q *Queue) setAvailIdxLocked(v uint16) {
 	q.availIdx = v
-	atomic.StoreUint32(q.word(q.avail), uint32(v)<<16|q.availFlags)
+	atomic.StoreUint32(q.word(q.AvailGPA), uint32(v)<<16|q.availFlags)
 }
 
 // word is the aligned 32-bit word at gpa; flags are its low half, and idx its high
 // half, on the little-endian machines that tests run on.
 func (q *Queue) word(gpa uint64) *uint32 {
-	return (*uint32)(unsafe.Pointer(&q.driver.Machine.Bytes(gpa, 4)[0]))
+	return (*uint32)(unsafe.Pointer(&q.machine.Bytes(gpa, 4)[0]))
 }
 
 // Kick rings the doorbell, unless the device asked not to be told. It reports
@@ -229,18 +248,18 @@ func (q *Queue) Kick() bool {
 	q.kickedIdx = now
 	need := true
 	if q.eventIdx {
-		event := uint16(atomic.LoadUint32(q.word(q.used + 4 + 8*uint64(q.size))))
+		event := uint16(atomic.LoadUint32(q.word(q.UsedGPA + 4 + 8*uint64(q.Size))))
 		need = now-event-1 < now-old
 	}
 	q.mu.Unlock()
 	if need {
-		q.driver.kick(q.index, q.bell)
+		q.bell()
 	}
 	return need
 }
 
 // ForceKick rings the doorbell whatever the device asked.
-func (q *Queue) ForceKick() { q.driver.kick(q.index, q.bell) }
+func (q *Queue) ForceKick() { q.bell() }
 
 // Used takes the next chain that the device gave back; ok is false if there is
 // none.
@@ -251,11 +270,11 @@ func (q *Queue) Used() (u Used, ok bool) {
 }
 
 func (q *Queue) usedLocked() (u Used, ok bool) {
-	idx := uint16(atomic.LoadUint32(q.word(q.used)) >> 16)
+	idx := uint16(atomic.LoadUint32(q.word(q.UsedGPA)) >> 16)
 	if idx == q.lastUsed {
 		return Used{}, false
 	}
-	b := q.driver.Machine.Bytes(q.used+4+8*uint64(int(q.lastUsed)&(q.size-1)), 8)
+	b := q.machine.Bytes(q.UsedGPA+4+8*uint64(int(q.lastUsed)&(q.Size-1)), 8)
 	u = Used{Head: uint16(binary.LittleEndian.Uint32(b)), Written: binary.LittleEndian.Uint32(b[4:])}
 	q.lastUsed++
 	q.releaseLocked(u.Head)
@@ -278,7 +297,7 @@ func (q *Queue) WantInterrupt() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	atomic.StoreUint32(q.usedEventWord(), uint32(q.lastUsed))
-	return uint16(atomic.LoadUint32(q.word(q.used))>>16) == q.lastUsed
+	return uint16(atomic.LoadUint32(q.word(q.UsedGPA))>>16) == q.lastUsed
 }
 
 // SuppressInterrupts asks for no interrupts: by flag, or by an event index that is
@@ -296,7 +315,7 @@ func (q *Queue) SuppressInterrupts() {
 
 // usedEventWord is the word of used_event, after the ring of an even number of
 // entries or, in a ring of one, beside the entry; tests use rings of two and more.
-func (q *Queue) usedEventWord() *uint32 { return q.word(q.avail + 4 + 2*uint64(q.size)) }
+func (q *Queue) usedEventWord() *uint32 { return q.word(q.AvailGPA + 4 + 2*uint64(q.Size)) }
 
 // Wait returns the next used chain, sleeping until an interrupt if there is none.
 // Its head may be in use again as soon as Wait has released it: several submitters
@@ -321,7 +340,7 @@ func (q *Queue) WaitReady(ctx context.Context) error {
 		select {
 		case <-q.wake:
 		case <-ctx.Done():
-			return fmt.Errorf("virtiotest: queue %d: no answer: %w", q.index, ctx.Err())
+			return fmt.Errorf("virtiotest: queue %d: no answer: %w", q.Index, ctx.Err())
 		}
 	}
 	return nil
@@ -329,19 +348,18 @@ func (q *Queue) WaitReady(ctx context.Context) error {
 
 // Put copies b into fresh guest memory.
 func (q *Queue) Put(b []byte) Span {
-	m := q.driver.Machine
-	gpa := m.Alloc(len(b), 8)
-	copy(m.Bytes(gpa, len(b)), b)
+	gpa := q.machine.Alloc(len(b), 8)
+	copy(q.machine.Bytes(gpa, len(b)), b)
 	return Span{GPA: gpa, Len: uint32(len(b))}
 }
 
 // Room takes n bytes of fresh guest memory.
 func (q *Queue) Room(n int) Span {
-	return Span{GPA: q.driver.Machine.Alloc(n, 8), Len: uint32(n)}
+	return Span{GPA: q.machine.Alloc(n, 8), Len: uint32(n)}
 }
 
 // Bytes returns the guest memory of a span.
-func (q *Queue) Bytes(s Span) []byte { return q.driver.Machine.Bytes(s.GPA, int(s.Len)) }
+func (q *Queue) Bytes(s Span) []byte { return q.machine.Bytes(s.GPA, int(s.Len)) }
 
 // Call submits one request with room for an answer, kicks, waits for it and
 // returns what was written. It must not be mixed with other requests on the queue.
@@ -375,7 +393,7 @@ func (q *Queue) Call(ctx context.Context, request []byte, room int) ([]byte, err
 func (q *Queue) HasUsed() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return uint16(atomic.LoadUint32(q.word(q.used))>>16) != q.lastUsed
+	return uint16(atomic.LoadUint32(q.word(q.UsedGPA))>>16) != q.lastUsed
 }
 
 // Drain takes all chains that the device gave back so far.
@@ -391,4 +409,4 @@ func (q *Queue) Drain() []Used {
 }
 
 // UsedIdx returns used.idx as it stands in guest memory.
-func (q *Queue) UsedIdx() uint16 { return uint16(atomic.LoadUint32(q.word(q.used)) >> 16) }
+func (q *Queue) UsedIdx() uint16 { return uint16(atomic.LoadUint32(q.word(q.UsedGPA)) >> 16) }

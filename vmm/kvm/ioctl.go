@@ -29,7 +29,24 @@ const (
 	nrSetCPUID2           = 0x90
 	nrEnableCap           = 0xa3
 	nrSignalMSI           = 0xa5
+	nrClockCtrl           = 0xad
 )
+
+// RunIoctls lists the ioctls that a machine issues once it is made; a jail allows no
+// others.
+func RunIoctls() []uintptr {
+	return []uintptr{
+		gokvm.IIO(nrRun),
+		iow(nrSignalMSI, unsafe.Sizeof(msi{})),
+		iow(nrIRQLine, unsafe.Sizeof(irqLevel{})),
+		iow(nrIRQFD, unsafe.Sizeof(irqfd{})),
+		iow(nrIOEventFD, unsafe.Sizeof(ioeventfd{})),
+		iow(nrSetGSIRouting, 8),
+		iow(nrSetUserMemoryRegion, unsafe.Sizeof(gokvm.UserspaceMemoryRegion{})),
+		ior(nrGetRegs, unsafe.Sizeof(gokvm.Regs{})),
+		gokvm.IIO(nrClockCtrl),
+	}
+}
 
 // ioctlPtr issues an ioctl whose argument is a pointer. The conversion to an
 // integer stands in the argument list of syscall.Syscall, which is what keeps

@@ -44,11 +44,11 @@ func (k *Kernel) Name() string { return k.name }
 // Kernel is bindertest.System's.
 func (k *Kernel) Kernel() string { return "" }
 
-// Has is bindertest.System's: it does not fork, and what it says of
+// Has is bindertest.System's: the guest lacks file systems, and what it says of
 // labels is not a kernel's word.
 func (k *Kernel) Has(f bindertest.Feature) bool {
 	switch f {
-	case bindertest.LSM, bindertest.Fork:
+	case bindertest.BinderFS, bindertest.LSM:
 		return false
 	}
 	return true
@@ -120,7 +120,7 @@ func (k *Kernel) report(r driver.Report) {
 }
 
 // Reports is bindertest.System's.
-func (k *Kernel) Reports() ([]bindertest.Report, error) {
+func (k *Kernel) Reports() []bindertest.Report {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var out []bindertest.Report
@@ -136,7 +136,7 @@ func (k *Kernel) Reports() ([]bindertest.Report, error) {
 		out = append(out, b)
 	}
 	k.reports = nil
-	return out, nil
+	return out
 }
 
 // Close is bindertest.System's: it kills everything and looks for what was left.

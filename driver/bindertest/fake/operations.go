@@ -42,7 +42,7 @@ var operations = map[bindertest.Op]func(*thread, bindertest.Call){
 	bindertest.OpIoctl:     (*thread).ioctl,
 	bindertest.OpWriteRead: (*thread).writeRead,
 	bindertest.OpPoll: withFile(func(th *thread, f *file, c bindertest.Call) bindertest.Result {
-		return bindertest.Result{Val: int64(th.poll(f) & c.Flags)}
+		return bindertest.Result{Val: int64(th.poll(f) & (c.Flags | unix.POLLERR))}
 	}),
 	bindertest.OpPollWait: (*thread).pollWait,
 	bindertest.OpPeek: func(th *thread, c bindertest.Call) {

@@ -21,7 +21,6 @@ type Config struct {
 	Device  func(context string) string // the device node of a context
 	Has     []bindertest.Feature
 	Pool    *Pool        // processes of earlier Systems to use again; nil: none
-	Listen  bool         // to the driver's failure reports
 	Left    func() error // says what the driver still holds when no process is left; nil: nothing to look at
 }
 
@@ -39,7 +38,6 @@ type System struct {
 	alone     func(loadavg []byte, err error) (bool, error)
 	processes map[uint32]*process // by pid
 	files     bool                // files besides binder's are in play
-	reports   *reports
 	buf       []byte
 }
 
@@ -47,7 +45,7 @@ var _ bindertest.System = (*System)(nil)
 
 // New makes a System without a process.
 func New(c Config) (*System, error) {
-	release, err := Kernel()
+	release, err := kernel()
 	if err != nil {
 		return nil, err
 	}
@@ -55,18 +53,14 @@ func New(c Config) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &System{
+	return &System{
 		name: c.Name, program: c.Program, kernel: release, device: c.Device, has: c.Has, left: c.Left, pool: c.Pool,
 		null: null, load: procFile{path: "/proc/loadavg", fd: -1}, alone: alone, processes: map[uint32]*process{},
-	}
-	if c.Listen {
-		s.reports, err = listenReports()
-	}
-	return s, err
+	}, nil
 }
 
-// Kernel is this machine's release, up to its minor.
-func Kernel() (string, error) {
+// kernel is this machine's release, up to its minor.
+func kernel() (string, error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return "", err
@@ -81,9 +75,7 @@ func Kernel() (string, error) {
 func (s *System) Name() string                  { return s.name }
 func (s *System) Kernel() string                { return s.kernel }
 func (s *System) Has(f bindertest.Feature) bool { return slices.Contains(s.has, f) }
-
-// Reports returns what has come since the last time.
-func (s *System) Reports() ([]bindertest.Report, error) { return s.reports.take() }
+func (s *System) Reports() []bindertest.Report  { return nil }
 
 // Spawn starts a process.
 func (s *System) Spawn(a bindertest.Attr) (bindertest.Process, error) {
@@ -113,6 +105,6 @@ func (s *System) Close() error {
 		errs = append(errs, s.left())
 	}
 	s.load.close()
-	errs = append(errs, s.reports.close(), s.null.Close())
+	errs = append(errs, s.null.Close())
 	return errors.Join(errs...)
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,34 +14,21 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"virtbinder/internal/rundir"
-	"virtbinder/virtio"
+	"virtbinder/internal/config"
+	"virtbinder/internal/machine"
 	"virtbinder/vmm"
 )
 
-func TestParseSize(t *testing.T) {
-	for s, want := range map[string]uint64{
-		"1G": 1 << 30, "512M": 512 << 20, "512m": 512 << 20, "2GiB": 2 << 30, "64MB": 64 << 20, "1024": 1 << 30, "1T": 1 << 40, "4096K": 4 << 20,
-	} {
-		if got, err := parseSize(s); err != nil || got != want {
-			t.Errorf("%q is %d, %v; want %d", s, got, err, want)
-		}
-	}
-	for _, s := range []string{"", "G", "1X", "-1G", "1.5G", "1GG", "99999999999T", "1iB", "1 G"} {
-		if got, err := parseSize(s); err == nil {
-			t.Errorf("%q was taken as %d", s, got)
-		}
-	}
-}
-
 // parse runs the command line through kong, as main does.
-func parse(t *testing.T, args ...string) *Cmd {
+func parse(t *testing.T, args ...string) *Command {
 	t.Helper()
-	c := &Cmd{}
+	c := &Command{}
 	p, err := kong.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -51,86 +39,147 @@ func parse(t *testing.T, args ...string) *Cmd {
 	return c
 }
 
-func TestResolve(t *testing.T) {
-	vm, err := parse(t, "-k", "vmlinuz", "-i", "initrd", "-p", "quiet", "-m", "2G", "-c", "4", "--doorbell", "worker", "--console", "file:/tmp/x").resolve()
+func TestFlags(t *testing.T) {
+	cfg, err := parse(t, "-k", "vmlinuz", "-i", "initrd", "-p", "quiet, please", "-m", "2G", "-c", "4", "--doorbell", "worker", "--console", "file:/tmp/x",
+		"--console", "hvc=unix:/tmp/y=z", "-d", "a.img,ro", "-d", "b.img,direct", "-t", "tap0", "--net", "user,mac=52:54:00:00:00:01,forward=udp:[::1]:53:5353", "--net", "fd=5,queues=2",
+		"--affinity", "0,2-3", "--affinity", "1", "--no-entropy", "--no-sandbox", "--cid", "9", "--name", "x", "--reports", "off", "--plain-contexts",
+		"--stop-timeout", "5s", "--log-format", "json", "--log-file", "l").resolve(levels(t, "warn,vmm=debug"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if vm.Memory != 2<<30 || vm.CPUs != 4 || vm.Inline || vm.where != consoleFile || vm.consPath != "/tmp/x" || vm.cmdline != "quiet" || vm.CID != 3 {
-		t.Errorf("resolved to %+v", vm)
+	fd := 5
+	want := config.Default()
+	vm := config.DefaultVM()
+	vm.Kernel, vm.Initrd, vm.Cmdline, vm.Memory, vm.CPUs, vm.Binder.Doorbell = "vmlinuz", "initrd", "quiet, please", 2<<30, 4, config.Worker
+	vm.Consoles = []config.Console{{Type: config.Serial, To: config.File, Path: "/tmp/x"}, {Type: config.HVC, To: config.Unix, Path: "/tmp/y=z"}}
+	vm.Disks = []config.Disk{{Path: "a.img", ReadOnly: true}, {Path: "b.img", Direct: true}}
+	vm.Net = []config.Net{{Tap: "tap0", Queues: 1}, {User: &config.UserNet{Forwards: []config.Forward{{Proto: "udp", Host: "[::1]:53", Guest: 5353}}}, MAC: "52:54:00:00:00:01", Queues: 1}, {TapFD: &fd, Queues: 2}}
+	vm.Affinity, vm.Entropy, vm.Vsock.CID, vm.Name = [][]int{{0, 2, 3}, {1}}, false, 9, "x"
+	vm.Netlink, vm.Timeouts.Stop = config.Netlink{Reports: "off", PlainContexts: true}, config.Duration(5*time.Second)
+	want.VMs, want.Sandbox = []config.VM{vm}, false
+	want.Log = config.Log{Level: config.Level(slog.LevelWarn), Levels: map[string]config.Level{"vmm": config.Level(slog.LevelDebug)}, Format: config.JSON, File: "l"}
+	if d := cmp.Diff(want, cfg); d != "" {
+		t.Error(d)
 	}
-	vm, err = parse(t, "-k", "vmlinuz").resolve()
-	if err != nil || vm.Memory != 1<<30 || vm.CPUs != 1 || !vm.Inline || vm.where != consoleStdio || vm.Name != "vm" {
-		t.Errorf("defaults are %+v, %v", vm, err)
+}
+
+func levels(t *testing.T, text string) *config.Levels {
+	t.Helper()
+	l := new(config.Levels)
+	if err := l.UnmarshalText([]byte(text)); err != nil {
+		t.Fatal(err)
 	}
-	for flag, args := range map[string][]string{
-		"--memory":  {"-m", "much"},
-		"--console": {"--console", "tty"},
-		"--name":    {"--name", "../x"},
-		"--cid":     {"--cid", "2"},
+	return l
+}
+
+// TestBadFlags: the error names the flag.
+func TestBadFlags(t *testing.T) {
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"--kernel: no kernel is given", nil},
+		{"--memory: 3M: from 64M", []string{"-m", "3M"}},
+		{"--cpus: 0: from 1", []string{"-c", "0"}},
+		{"--name: VM name", []string{"--name", "../x"}},
+		{"--cid: 2: a guest's", []string{"--cid", "2"}},
+		{`--doorbell: "bell": want inline, worker`, []string{"--doorbell", "bell"}},
+		{"--reports:", []string{"--reports", "loud"}},
+		{`--console (number 2) to: "tty": want stdio`, []string{"--console", "none", "--console", "hvc=tty"}},
+		{"--console (number 1) path: is missing", []string{"--console", "file"}},
+		{`--disk "x,rw": "rw": there are readonly and direct`, []string{"-d", "x,rw"}},
+		{"--disk (number 1) path: is missing", []string{"-d", ",ro"}},
+		{`--net "bridge": "bridge": there are tap=`, []string{"--net", "bridge"}},
+		{"--net (number 1): 0 of tap, tap_fd and user", []string{"--net", "queues=1"}},
+		{`--net "user,forward=tcp:80": forward=tcp:80: want PROTO`, []string{"--net", "user,forward=tcp:80"}},
+		{`--net "fd=x": fd=x: want a number`, []string{"--net", "fd=x"}},
+		{"--net (number 1) mac:", []string{"--net", "user,mac=1"}},
+		{`--affinity "3-1": "3-1": want numbers`, []string{"--affinity", "3-1"}},
+		{"--affinity: 2 lists for 1 vCPUs", []string{"--affinity", "1", "--affinity", "1"}},
+		{`--log-format: "xml": want text, json`, []string{"--log-format", "xml"}},
+		{"--kernel: given together with android.boot", []string{"--android-boot", "b", "-k", "x"}},
+		{"--android-boot: no image", []string{"--vendor-boot", "b"}},
+		{"no.yaml: no such file", []string{"--config", "no.yaml"}},
 	} {
-		if _, err := parse(t, append(args, "-k", "x")...).resolve(); err == nil || !strings.Contains(err.Error(), flag) {
-			t.Errorf("%v: error %v does not name %s", args, err, flag)
+		args := c.args
+		if strings.HasPrefix(c.want, "--") && !strings.HasPrefix(c.want, "--kernel: no") && !strings.HasPrefix(c.want, "--android") {
+			args = append([]string{"-k", "x"}, args...)
 		}
+		if _, err := parse(t, args...).resolve(nil); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: error %v, want %s", args, err, c.want)
+		}
+	}
+	p, err := kong.New(&Command{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Parse([]string{"-k", "x", "-m", "much"}); err == nil || !strings.Contains(err.Error(), "--memory") || !strings.Contains(err.Error(), "want a number and a unit") {
+		t.Errorf("-m much: %v", err)
 	}
 }
 
-// TestBuilderIsCleanedUp: what a builder opened is closed when the machine cannot
-// be made, and the name is free again.
-func TestBuilderIsCleanedUp(t *testing.T) {
-	t.Setenv("VIRTBINDER_RUNTIME_DIR", t.TempDir())
-	c := parse(t, "-k", "/nonexistent/vmlinuz", "--console", "none", "--name", "gone")
-	closed := 0
-	failed := errors.New("no such device")
-	c.Build = func(vm VM) ([]virtio.Device, func() error, error) {
-		if _, err := os.Stat(filepath.Join(vm.Dir, rundir.PIDFile)); err != nil {
-			t.Errorf("the runtime directory is not ready: %v", err)
+// TestFile: flags win over the file, and its errors name its lines.
+func TestFile(t *testing.T) {
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "m.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
 		}
-		return nil, func() error { closed++; return nil }, failed
+		return path
 	}
-	for range 2 {
-		if exit, err := c.RunContext(t.Context(), os.Stdin, os.Stdout); !errors.Is(err, failed) || exit != vmm.Failed {
-			t.Errorf("exit %v, error %v", exit, err)
-		}
+	one := file("vms:\n- kernel: k\n  memory: 512M\n  disks: [{path: a}]\nlog: {level: error}\n")
+	cfg, err := parse(t, "--config", one, "-m", "256M", "-d", "b").resolve(nil)
+	if vm := cfg.VMs[0]; err != nil || vm.Kernel != "k" || vm.Memory != 256<<20 || len(vm.Disks) != 1 || vm.Disks[0].Path != "b" || cfg.Log.Level != config.Level(slog.LevelError) {
+		t.Errorf("%+v, %v", cfg, err)
 	}
-	if closed != 2 {
-		t.Errorf("closed %d times", closed)
+	two := file("vms:\n- {kernel: k, name: a}\n- {kernel: k, name: b}\n")
+	if cfg, err := parse(t, "--config", two, "--no-sandbox").resolve(nil); err != nil || cfg.Sandbox || cfg.UsesStdio() {
+		t.Errorf("%+v, %v", cfg, err)
+	}
+	if _, err := parse(t, "--config", two, "-m", "1G").resolve(nil); err == nil || !strings.Contains(err.Error(), "describes 2 machines") {
+		t.Error(err)
+	}
+	bad := file("vms:\n- kernel: k\n  cpus: 0\n")
+	if _, err := parse(t, "--config", bad).resolve(nil); err == nil || err.Error() != bad+":3: vms[0].cpus: 0: from 1 to 254" {
+		t.Error(err)
 	}
 }
 
-func TestClaim(t *testing.T) {
-	t.Setenv("VIRTBINDER_RUNTIME_DIR", t.TempDir())
-	if err := os.MkdirAll(rundir.VM("a"), 0o755); err != nil {
+// TestDryRun: what it prints, in either form, is what would be booted.
+func TestDryRun(t *testing.T) {
+	var yaml, js bytes.Buffer
+	c := parse(t, "--dry-run", "-k", "k", "-m", "2G")
+	c.Stdout = &yaml
+	if err := c.Run(nil); err != nil {
 		t.Fatal(err)
 	}
-	stale := filepath.Join(rundir.VM("a"), rundir.VsockSocket)
-	if err := os.WriteFile(stale, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	first, err := claim("a")
+	again, _, err := config.Parse("printed", yaml.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(stale); err == nil {
-		t.Error("a socket of a dead VM was left")
+	want, err := c.resolve(nil)
+	if d := cmp.Diff(want, again); err != nil || d != "" {
+		t.Errorf("%v %s", err, d)
 	}
-	if _, err := claim("a"); err == nil || !strings.Contains(err.Error(), "pid "+strconv.Itoa(os.Getpid())) || !strings.Contains(err.Error(), "--name") {
-		t.Errorf("the second claim: %v", err)
+	c = parse(t, "--dry-run", "--json", "-k", "k", "-m", "2G")
+	c.Stdout = &js
+	if err := c.Run(nil); err != nil {
+		t.Fatal(err)
 	}
-	other, err := claim("b")
-	if err != nil {
-		t.Errorf("another name: %v", err)
-	} else {
-		other.release()
+	if again, _, err = config.Parse("printed", js.Bytes()); err != nil || cmp.Diff(want, again) != "" { // JSON is YAML
+		t.Errorf("%v\n%s", err, js.Bytes())
 	}
-	first.release()
-	again, err := claim("a")
-	if err != nil {
-		t.Fatalf("after release: %v", err)
+}
+
+// TestOutcome: the first machine that did not power off decides.
+func TestOutcome(t *testing.T) {
+	if err := outcome([]machine.End{{VM: "a", Exit: vmm.Poweroff}}); err != nil {
+		t.Errorf("power off is an error: %v", err)
 	}
-	again.release()
-	if _, err := os.Stat(filepath.Join(rundir.VM("a"), rundir.PIDFile)); err == nil {
-		t.Error("the pid file was left")
+	err := outcome([]machine.End{{VM: "a", Exit: vmm.Poweroff}, {VM: "b", Exit: vmm.Panic}, {VM: "c", Exit: vmm.Failed, Err: errors.New("no luck")}})
+	var coder kong.ExitCoder
+	if !errors.As(err, &coder) || coder.ExitCode() != 4 || err.Error() != "VM b: the guest's kernel panicked\nVM c: no luck" {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -153,38 +202,6 @@ func TestEscapes(t *testing.T) {
 				t.Errorf("%q by %d arrives as %q, want %q", typed, step, got.String(), want)
 			}
 		}
-	}
-}
-
-// TestLogIsCapped: the beginning is kept, the rest is dropped with one notice.
-func TestLogIsCapped(t *testing.T) {
-	var kept bytes.Buffer
-	w := &cappedWriter{w: &kept, left: 10}
-	for range 5 {
-		if n, err := w.Write([]byte("12345678")); n != 8 || err != nil {
-			t.Fatalf("wrote %d, %v", n, err)
-		}
-	}
-	if got := kept.String(); !strings.HasPrefix(got, "1234567812\r\n[") || strings.Count(got, "full") != 1 {
-		t.Errorf("kept %q", got)
-	}
-}
-
-func TestExitCodes(t *testing.T) {
-	seen := map[int]vmm.Exit{}
-	for _, e := range []vmm.Exit{vmm.Poweroff, vmm.Failed, vmm.Reboot, vmm.Panic, vmm.TripleFault, vmm.Stopped} {
-		code := ExitCode(e)
-		if other, taken := seen[code]; taken {
-			t.Errorf("%v and %v share exit code %d", e, other, code)
-		}
-		seen[code] = e
-	}
-	if err := exitError("x", vmm.Poweroff); err != nil {
-		t.Errorf("power off is an error: %v", err)
-	}
-	var coder kong.ExitCoder
-	if err := exitError("x", vmm.Panic); !errors.As(err, &coder) || coder.ExitCode() != 4 {
-		t.Errorf("panic gives %v", err)
 	}
 }
 
@@ -235,7 +252,7 @@ func TestMain(m *testing.M) {
 // terminalChild takes the terminal as boot does, and ends in one of its ways.
 func terminalChild(how string) {
 	ctx, stop := catchSignals()
-	_, closeConsole, err := openConsole(VM{where: consoleStdio}, os.Stderr, os.Stdin, os.Stdout)
+	closeConsole, err := useTerminal(&machine.Host{}, os.Stdin, os.Stdout)
 	if err != nil {
 		os.Exit(99)
 	}

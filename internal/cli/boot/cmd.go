@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package boot is `virtbinder boot`: it runs one virtual machine in the
-// foreground, from flags to exit code.
-//
-// What is on the command line becomes a VM; the caller's Builder makes the
-// devices for it; package vmm runs it. While it runs, its directory (package
-// rundir) holds the pid file, which is locked, and the console log; the log
-// stays after the end, until the next machine of that name.
+// Package boot is `virtbinder boot`: it runs virtual machines in the foreground,
+// from flags and a configuration file to exit code. What they come to is a
+// config.Config; package machine makes it real.
 //
 // # Exit codes
 //
@@ -15,162 +11,183 @@
 //	3  the guest rebooted
 //	4  the guest's kernel panicked
 //	5  triple fault
-//	6  stopped from outside: ctrl-c, SIGTERM, SIGHUP
+//	6  stopped from outside: ctrl-c, SIGTERM, SIGHUP, virtbinder stop --force
+//
+// Of several machines the first in the configuration that did not power off decides.
+// A second signal ends the process at once: 128 and the signal's number.
 package boot
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"strings"
 
-	"virtbinder/virtio"
-	"virtbinder/vmm"
+	"virtbinder/internal/config"
+	"virtbinder/internal/logs"
+	"virtbinder/internal/machine"
 )
 
-// VM is what the command line says, resolved: what a Builder needs to know.
-type VM struct {
-	Name     string
-	Dir      string // the runtime directory; exists
-	CID      uint32 // vsock address of the guest
-	CPUs     int
-	Memory   uint64 // bytes
-	Inline   bool
-	Log      *slog.Logger
-	Console  string // where the guest's output is kept
-	kernel   string
-	initrd   string
-	cmdline  string
-	where    consoleTarget
-	consPath string
+// Command is the command line. What is not given is left as the configuration file
+// has it, or at its default.
+type Command struct {
+	Config string `placeholder:"FILE" help:"Read the machines from a YAML file; flags given as well win over it."`
+	DryRun bool   `help:"Print the resolved configuration, as YAML, and boot nothing."`
+	JSON   bool   `name:"json" help:"With --dry-run: print it as JSON."`
+
+	vmFlags
+	processFlags
+
+	Stdout io.Writer `kong:"-"` // of --dry-run; os.Stdout if nil
 }
 
-// Builder makes the devices of a machine. What it returns to close is closed
-// after the machine has ended, also when the machine could not be made.
-type Builder func(VM) (devices []virtio.Device, close func() error, err error)
+// Help is shown with --help.
+func (Command) Help() string {
+	return `Examples:
 
-// Cmd is the command line. The caller sets Build before Run; nil gives a machine
-// without virtio devices.
-type Cmd struct {
-	Kernel   string `short:"k" required:"" placeholder:"FILE" help:"Kernel to boot: a bzImage (a distribution's vmlinuz) or an uncompressed vmlinux."`
-	Initrd   string `short:"i" placeholder:"FILE" help:"Initial RAM file system: a cpio archive, bare or compressed."`
-	Cmdline  string `short:"p" default:"console=ttyS0 panic=-1" help:"Kernel command line."`
-	Memory   string `short:"m" default:"1G" placeholder:"SIZE" help:"Guest memory, as 512M or 2G; 1G if not given."`
-	CPUs     int    `short:"c" name:"cpus" default:"1" help:"Number of vCPUs."`
-	Name     string `default:"vm" help:"Name of the machine, for exec, monitor and its runtime directory."`
-	CID      uint32 `name:"cid" default:"3" help:"The guest's vsock address."`
-	Console  string `default:"stdio" placeholder:"WHERE" help:"Where the serial console leads: stdio, file:PATH or none. stdio if not given. The console log in the runtime directory gets it in any case."`
-	Doorbell string `default:"inline" enum:"inline,worker" help:"Who serves a device's queues: inline, the vCPU that kicks; worker, a thread per queue."`
+  virtbinder boot -k vmlinuz -i initrd.cpio                   a machine called vm, on this terminal
+  virtbinder boot -k vmlinuz -p 'root=/dev/vda' -m 2G -c 2 -d root.img --name debian
+  virtbinder boot -k vmlinuz -d base.img,readonly -d data.img,direct --net user,forward=tcp:127.0.0.1:8022:22
+  virtbinder boot --android-boot boot.img --vendor-boot vendor_boot.img --console hvc=pty
+  virtbinder boot --config machines.yaml --dry-run            what that comes to
+  virtbinder boot --config machine.yaml -m 4G                 with more memory
 
-	Build Builder `kong:"-"`
+The exit code is 0 when the guest powered off, 3 when it rebooted, 4 when its kernel panicked, 5 after a triple
+fault, 6 when it was stopped from outside, 1 when it could not be made or go on. docs/boot.md has the rest.`
 }
 
-// Run runs the machine with the terminal and the signals of this process. Its
-// error is an *ExitError unless the guest powered off or the machine failed.
-func (c *Cmd) Run() error {
-	ctx, stop := catchSignals()
-	defer stop()
-	exit, err := c.RunContext(ctx, os.Stdin, os.Stdout)
+// Run runs the machines with the terminal and the signals of this process. levels is
+// the program's --log-level, nil if it was not given.
+func (c *Command) Run(levels *config.Levels) error {
+	cfg, err := c.resolve(levels)
 	if err != nil {
 		return err
 	}
-	return exitError(c.Name, exit)
+	if c.DryRun {
+		return c.print(&cfg)
+	}
+	ctx, stop := catchSignals()
+	defer stop()
+	return run(ctx, cfg)
 }
 
-// RunContext runs the machine until it ends or ctx does. in and out are what
-// "stdio" means; a terminal is put into raw mode meanwhile.
-func (c *Cmd) RunContext(ctx context.Context, in, out *os.File) (exit vmm.Exit, err error) {
-	vm, err := c.resolve()
-	if err != nil {
-		return vmm.Failed, err
+// print shows what would be booted.
+func (c *Command) print(cfg *config.Config) error {
+	text, err := cfg.YAML()
+	if c.JSON {
+		text, err = json.MarshalIndent(cfg, "", "  ")
+		text = append(text, '\n')
 	}
-	dir, err := claim(vm.Name)
 	if err != nil {
-		return vmm.Failed, err
+		return err
 	}
-	defer dir.release()
-	vm.Dir, vm.Console = dir.path, dir.log.Name()
-	console, closeConsole, err := openConsole(vm, dir.log, in, out)
-	if err != nil {
-		return vmm.Failed, err
+	out := c.Stdout
+	if out == nil {
+		out = os.Stdout
 	}
-	defer func() { err = errors.Join(err, closeConsole()) }()
-	return c.run(ctx, vm, console)
+	_, err = out.Write(text)
+	return err
 }
 
-func (c *Cmd) run(ctx context.Context, vm VM, console vmm.Console) (exit vmm.Exit, err error) {
-	var devices []virtio.Device
-	if c.Build != nil {
-		built, closeDevices, err := c.Build(vm)
-		if closeDevices != nil {
-			defer func() {
-				if cerr := closeDevices(); cerr != nil {
-					vm.Log.Warn("closing devices", "err", cerr)
-				}
-			}()
-		}
+// run runs the machines until each has ended or ctx does.
+func run(ctx context.Context, cfg config.Config) (err error) {
+	lines, err := logs.Open(cfg.Log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lines.Close()) }()
+	log := lines.For("vmm", "", nil)
+	slog.SetDefault(log)
+	host := machine.Host{Logs: lines, EnterVCPU: vcpuJail(&cfg)}
+	if cfg.UsesStdio() {
+		restore, err := useTerminal(&host, os.Stdin, os.Stdout)
 		if err != nil {
-			return vmm.Failed, err
+			return err
 		}
-		devices = built
+		defer func() { err = errors.Join(err, restore()) }()
 	}
-	m, err := vmm.New(vmm.Config{
-		Name: vm.Name, Kernel: vm.kernel, Initrd: vm.initrd, Cmdline: vm.cmdline,
-		MemoryBytes: vm.Memory, CPUs: vm.CPUs,
-		Console: console, Devices: devices, Inline: vm.Inline, Log: vm.Log,
-	})
+	group, err := machine.New(cfg, host)
 	if err != nil {
-		return vmm.Failed, err
+		return err
 	}
-	defer m.Close()
-	if err := dropPrivileges(vm.Log); err != nil {
-		return vmm.Failed, err
+	defer group.Close()
+	if err := closeIn(&cfg, group.Dirs(), log); err != nil {
+		return err
 	}
-	exit, err = m.Run(ctx)
-	vm.Log.Info("the machine has ended", "vm", vm.Name, "exit", exit.String(), "console", vm.Console)
-	return exit, err
+	return outcome(group.Run(ctx))
 }
 
-// ExitError is the end of a machine that is not a power off, with its exit code.
-type ExitError struct {
-	VM   string
-	Exit vmm.Exit
+// endError is the end of machines that did not all power off.
+type endError struct {
+	errs []error
+	code int
 }
 
-func (e *ExitError) Error() string {
-	text := map[vmm.Exit]string{
-		vmm.Reboot:      "the guest rebooted; this program does not start it again",
-		vmm.Panic:       "the guest's kernel panicked",
-		vmm.TripleFault: "the guest ended in a triple fault",
-		vmm.Stopped:     "stopped",
-	}[e.Exit]
-	return fmt.Sprintf("VM %s: %s", e.VM, text)
-}
-
-// ExitCode is the process's exit code; the package comment lists them.
-func (e *ExitError) ExitCode() int { return ExitCode(e.Exit) }
-
-// ExitCode returns the exit code of a machine's end.
-func ExitCode(e vmm.Exit) int {
-	switch e {
-	case vmm.Poweroff:
-		return 0
-	case vmm.Reboot:
-		return 3
-	case vmm.Panic:
-		return 4
-	case vmm.TripleFault:
-		return 5
-	case vmm.Stopped:
-		return 6
+// Error has a line for each.
+func (e *endError) Error() string {
+	lines := make([]string, len(e.errs))
+	for i, err := range e.errs {
+		lines[i] = err.Error()
 	}
-	return 1
+	return strings.Join(lines, "\n")
 }
 
-func exitError(name string, e vmm.Exit) error {
-	if e == vmm.Poweroff {
+// ExitCode is the process's.
+func (e *endError) ExitCode() int { return e.code }
+
+// outcome is what the process ends with.
+func outcome(ends []machine.End) error {
+	var e endError
+	for _, end := range ends {
+		if err := end.Error(); err != nil {
+			if len(e.errs) == 0 {
+				e.code = machine.ExitCode(end.Exit)
+			}
+			e.errs = append(e.errs, err)
+		}
+	}
+	if len(e.errs) == 0 {
 		return nil
 	}
-	return &ExitError{VM: name, Exit: e}
+	return &e
+}
+
+// flagError names the flags in an error about a machine that no file describes.
+func flagError(err error) error {
+	for _, e := range config.Fields(err) {
+		e.Field = flagOf(e.Field)
+	}
+	return err
+}
+
+// flagOf is the flag that says what field is.
+func flagOf(field string) string {
+	field = strings.TrimPrefix(field, "vms[0].")
+	for prefix, flag := range map[string]string{
+		"name": "--name", "kernel": "--kernel", "android.boot": "--android-boot", "cmdline": "--cmdline", "memory": "--memory", "cpus": "--cpus",
+		"affinity": "--affinity", "disks": "--disk", "net": "--net", "consoles": "--console", "vsock.cid": "--cid", "binder.doorbell": "--doorbell",
+		"netlink.reports": "--reports", "timeouts.stop": "--stop-timeout", "log.format": "--log-format", "log.levels": "--log-level",
+	} {
+		if rest, ok := strings.CutPrefix(field, prefix); ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			return flag + ordinal(rest)
+		}
+	}
+	return field
+}
+
+// ordinal turns an index into a repeated flag's place: [1].path into " (2nd) path".
+func ordinal(rest string) string {
+	index, rest, ok := strings.Cut(strings.TrimPrefix(rest, "["), "]")
+	if !ok {
+		return strings.ReplaceAll(rest, ".", " ")
+	}
+	var n int
+	if _, err := fmt.Sscan(index, &n); err != nil {
+		return ""
+	}
+	return fmt.Sprintf(" (number %d)%s", n+1, strings.ReplaceAll(rest, ".", " "))
 }

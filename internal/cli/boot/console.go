@@ -7,34 +7,19 @@ import (
 	"io"
 	"os"
 
-	"virtbinder/vmm"
+	"virtbinder/internal/machine"
 )
 
-// openConsole connects the guest's console: the log always, and what the flag
-// says. The returned function undoes it and restores the terminal.
-func openConsole(vm VM, log, in, out *os.File) (vmm.Console, func() error, error) {
-	c := vmm.Console{Log: &cappedWriter{w: log, left: logLimit}}
-	switch vm.where {
-	case consoleFile:
-		f, err := os.OpenFile(vm.consPath, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
-		if err != nil {
-			return c, nil, fmt.Errorf("--console: %w", err)
-		}
-		c.Out = f
-		return c, f.Close, nil
-	case consoleStdio:
-		c.Out, c.In = out, in
-		restore, raw, err := rawTerminal(in)
-		if err != nil {
-			return c, nil, err
-		}
-		if raw {
-			fmt.Fprintln(os.Stderr, escapeHelp)
-			c.In = &escapeReader{r: in, stop: interruptSelf}
-		}
-		return c, restore, nil
+// useTerminal gives this process's terminal to the machine whose console leads there.
+// What is returned restores it.
+func useTerminal(host *machine.Host, in, out *os.File) (restore func() error, err error) {
+	host.In, host.Out = in, out
+	restore, raw, err := rawTerminal(in)
+	if err == nil && raw {
+		fmt.Fprintln(os.Stderr, escapeHelp)
+		host.In = &escapeReader{r: in, stop: interruptSelf}
 	}
-	return c, func() error { return nil }, nil
+	return restore, err
 }
 
 const escapeHelp = "ctrl-c or ctrl-a x stops the machine; ctrl-a c sends ctrl-c to the guest, ctrl-a ctrl-a sends ctrl-a"

@@ -3,24 +3,50 @@
 package boot
 
 import (
-	"fmt"
 	"log/slog"
+	"slices"
 
-	"golang.org/x/sys/unix"
-	"kernel.org/pub/linux/libs/security/libcap/cap"
-	"kernel.org/pub/linux/libs/security/libcap/psx"
+	"virtbinder/internal/config"
+	"virtbinder/internal/jail"
 )
 
-// dropPrivileges gives up every capability, in all threads and for good: what a
-// machine needs of the host is open by now, the netlink sockets of its reports and
-// /dev/kvm included. The user stays, and with it the right to its own files.
-func dropPrivileges(log *slog.Logger) error {
-	if _, _, errno := psx.Syscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
-		return fmt.Errorf("forbid new privileges: %w", errno)
+// closeIn ends set-up: what the machines need of the host is open by now, the netlink
+// sockets of their reports and /dev/kvm included. Capabilities go in any case, the
+// rest with the jail.
+func closeIn(cfg *config.Config, dirs []string, log *slog.Logger) error {
+	if !cfg.Sandbox {
+		log.Warn("no jail: seccomp and Landlock are switched off (--no-sandbox)")
+		return jail.DropCapabilities()
 	}
-	if err := cap.NewSet().SetProc(); err != nil {
-		return fmt.Errorf("drop capabilities: %w", err)
+	s, err := jail.Enter(jail.Rules{Dirs: dirs, Read: hostFacts, Network: usesNetwork(cfg)})
+	if err != nil {
+		return err
 	}
-	log.Info("privileges dropped: no capability is left")
+	if s.Landlock == 0 {
+		log.Warn("this kernel has no Landlock: the jail does not keep files out of reach, only system calls")
+	}
+	log.Info("jailed: no capability is left", "landlock", s.Landlock, "syscalls", s.Calls)
 	return nil
+}
+
+// hostFacts are what package netlink looks at while the machine runs: whether the host
+// has binder devices of its own, and where this process is.
+var hostFacts = []string{
+	"/proc/self/mountinfo", "/proc/1/mountinfo", "/proc/self/ns", "/proc/sys/net/core",
+	"/sys/module/binder", "/sys/module/binder_linux", "/sys/module/rust_binder",
+}
+
+// usesNetwork says whether a guest's connections are made by this process.
+func usesNetwork(cfg *config.Config) bool {
+	return slices.ContainsFunc(cfg.VMs, func(vm config.VM) bool {
+		return slices.ContainsFunc(vm.Net, func(n config.Net) bool { return n.User != nil })
+	})
+}
+
+// vcpuJail closes the thread of a virtual processor in further.
+func vcpuJail(cfg *config.Config) func() error {
+	if !cfg.Sandbox {
+		return nil
+	}
+	return jail.EnterVCPU
 }

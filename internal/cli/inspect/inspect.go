@@ -2,20 +2,18 @@
 
 // Package inspect is `virtbinder state`, `stats` and `log`: what a running VM's
 // binder core has, counted and did, in the text of the kernel driver's files under
-// binder_logs or as the JSON of package api.
+// binder_logs or as the JSON of package vmm/api.
 package inspect
 
 import (
 	"context"
 	"encoding/json"
 	"io"
-	"net/url"
 	"os"
 	"os/signal"
-	"strconv"
 
 	"virtbinder/driver"
-	"virtbinder/internal/api"
+	"virtbinder/vmm/api"
 )
 
 // target is what the commands have in common.
@@ -26,18 +24,16 @@ type target struct {
 	Stdout io.Writer `kong:"-"` // os.Stdout if nil
 }
 
-// show asks for doc and prints it, as text unless JSON is wanted.
-func (t *target) show(path string, query url.Values, doc any, text func() []byte) error {
+// show prints what ask gets from the VM, as text unless JSON is wanted.
+func show[T any](t *target, ask func(context.Context, *api.Client) (T, error), text func(*T) []byte) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	client, err := api.Find(t.Name)
 	if err != nil {
 		return err
 	}
-	if len(query) > 0 {
-		path += "?" + query.Encode()
-	}
-	if err := client.Get(ctx, path, doc); err != nil {
+	doc, err := ask(ctx, client)
+	if err != nil {
 		return err
 	}
 	out := t.Stdout
@@ -49,7 +45,7 @@ func (t *target) show(path string, query url.Values, doc any, text func() []byte
 		e.SetIndent("", "  ")
 		return e.Encode(doc)
 	}
-	_, err = out.Write(text())
+	_, err = out.Write(text(&doc))
 	return err
 }
 
@@ -72,17 +68,13 @@ func (StateCmd) Help() string {
 
 // Run prints the state.
 func (c *StateCmd) Run() error {
-	query := url.Values{}
-	if c.Proc != 0 {
-		query.Set("pid", strconv.FormatUint(uint64(c.Proc), 10))
-	}
 	title := "binder state:\n"
 	if c.Transactions {
-		query.Set("transactions", "1")
 		title = "binder transactions:\n"
 	}
-	var doc api.State
-	return c.show("binder/state", query, &doc, func() []byte {
+	return show(&c.target, func(ctx context.Context, client *api.Client) (api.BinderState, error) {
+		return client.BinderState(ctx, api.StateQuery{PID: c.Proc, Transactions: c.Transactions})
+	}, func(doc *api.BinderState) []byte {
 		b := driver.AppendDeadNodes([]byte(title), doc.DeadNodes)
 		for i := range doc.Processes {
 			b = doc.Processes[i].AppendText(b)
@@ -106,8 +98,9 @@ func (StatsCmd) Help() string {
 
 // Run prints the counts.
 func (c *StatsCmd) Run() error {
-	var doc api.Stats
-	return c.show("binder/stats", nil, &doc, func() []byte {
+	return show(&c.target, func(ctx context.Context, client *api.Client) (api.BinderStats, error) {
+		return client.BinderStats(ctx)
+	}, func(doc *api.BinderStats) []byte {
 		b := driver.AppendStats([]byte("binder stats:\n"), "", doc.Traffic, doc.Objects)
 		for i := range doc.Processes {
 			b = doc.Processes[i].AppendText(b)
@@ -135,12 +128,9 @@ Examples:
 
 // Run prints the log.
 func (c *LogCmd) Run() error {
-	query := url.Values{}
-	if c.Failed {
-		query.Set("failed", "1")
-	}
-	var doc api.Log
-	return c.show("binder/log", query, &doc, func() (b []byte) {
+	return show(&c.target, func(ctx context.Context, client *api.Client) (api.BinderLog, error) {
+		return client.BinderLog(ctx, c.Failed)
+	}, func(doc *api.BinderLog) (b []byte) {
 		for i := range doc.Transactions {
 			b = doc.Transactions[i].AppendText(b)
 		}

@@ -5,27 +5,21 @@ package inspect
 import (
 	"bytes"
 	"encoding/json"
-	"log/slog"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
 
 	"virtbinder/driver"
-	"virtbinder/internal/api"
-	"virtbinder/internal/rundir"
+	"virtbinder/internal/control/controltest"
+	"virtbinder/vmm/api"
 )
 
 // startVM makes a VM with two processes, in a runtime directory of the test.
 func startVM(t *testing.T) {
 	t.Helper()
 	t.Setenv("VIRTBINDER_RUNTIME_DIR", t.TempDir())
-	dir, err := rundir.Create("a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	vm := driver.New(driver.Config{}).NewVM("a", nil)
+	vm := controltest.Start(t, "a").BinderVM
 	ctx, err := vm.NewContext("binder")
 	if err != nil {
 		t.Fatal(err)
@@ -35,11 +29,6 @@ func startVM(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := api.Serve(filepath.Join(dir, rundir.APISocket), vm, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
 }
 
 // run runs a command line as main does and returns what it prints.
@@ -86,11 +75,11 @@ func TestText(t *testing.T) {
 
 func TestJSON(t *testing.T) {
 	startVM(t)
-	var state api.State
+	var state api.BinderState
 	if err := json.Unmarshal([]byte(run(t, "state", "a", "--json", "--proc", "2")), &state); err != nil || len(state.Processes) != 1 || state.Processes[0].PID != 2 {
 		t.Errorf("%+v, %v", state, err)
 	}
-	var stats api.Stats
+	var stats api.BinderStats
 	if err := json.Unmarshal([]byte(run(t, "stats", "--json")), &stats); err != nil || len(stats.Processes) != 2 || stats.Objects["proc"].Active != 2 {
 		t.Errorf("%+v, %v", stats, err)
 	}

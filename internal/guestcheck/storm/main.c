@@ -2,6 +2,7 @@
 /*
  * storm DEVICE run EXCHANGES SEED PEERS	peers on the device, killed and born again
  * storm DEVICE witness			see witness.c
+ * storm DEVICE crowd			see crowd.c
  *
  * run keeps PEERS processes going (peer.c) and, every few of their calls, kills one
  * with SIGKILL wherever it is, or signals, stops or freezes one. The first of them is
@@ -223,8 +224,10 @@ int main(int argc, char **argv)
 	device = argc > 1 ? argv[1] : NULL;
 	if (argc == 3 && !strcmp(argv[2], "witness"))
 		return witness();
+	if (argc == 3 && !strcmp(argv[2], "crowd"))
+		return crowd();
 	if (argc == 6 && !strcmp(argv[2], "run") && atoi(argv[5]) > 0 && atoi(argv[5]) <= MAX_PEERS)
 		return run(strtoul(argv[3], NULL, 0), strtoull(argv[4], NULL, 0), atoi(argv[5]));
-	fprintf(stderr, "usage: storm DEVICE run EXCHANGES SEED PEERS | storm DEVICE witness\n");
+	fprintf(stderr, "usage: storm DEVICE run EXCHANGES SEED PEERS | storm DEVICE witness|crowd\n");
 	return 2;
 }

@@ -86,4 +86,8 @@ _Noreturn void peer(uint64_t seed, bool manager);
 
 int witness(void);
 
+/* ---- crowd.c: more readers than the host keeps reads of ---- */
+
+int crowd(void);
+
 #endif /* STORM_H */

@@ -51,6 +51,7 @@ const (
 	RespStopped       = 16         // VBINDER_RESP_STOPPED
 	RespRetry         = 32         // VBINDER_RESP_RETRY
 	RespSpawn         = 64         // VBINDER_RESP_SPAWN
+	RespQuiet         = 128        // VBINDER_RESP_QUIET
 	NoPos             = 0xffffffff // VBINDER_NO_POS
 	NoNice            = 0x7fffffff // VBINDER_NO_NICE
 	FixFd             = 1          // VBINDER_FIX_FD

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"virtbinder/internal/aosptest"
+)
+
+// AOSP's programs run once on each driver in each round; the median of the rounds
+// counts, and that of their ratios.
+const aospRounds = 3
+
+const (
+	ours  = "virtbinder" // names of drivers, as aosptest.Drivers has them
+	stock = "stock"
+)
+
+// rounds runs a program on both drivers in turn and returns what read finds in each
+// output, by driver and by the name that read gives it.
+func (m *measuring) rounds(ctx context.Context, read func(string) (map[string]float64, error), program string, args ...string) (map[string]map[string][]float64, error) {
+	found := map[string]map[string][]float64{}
+	for _, driver := range aosptest.Drivers {
+		found[driver] = map[string][]float64{}
+	}
+	for range aospRounds {
+		for _, driver := range aosptest.Drivers {
+			fmt.Fprintf(m.log, "# %s: %s %v\n", driver, program, args)
+			var out bytes.Buffer
+			if err := m.guest.Session(ctx, driver, io.MultiWriter(&out, m.log), program, args...); err != nil {
+				return nil, err
+			}
+			values, err := read(out.String())
+			if err != nil {
+				return nil, fmt.Errorf("%s on %s: %w", program, driver, err)
+			}
+			for name, v := range values {
+				found[driver][name] = append(found[driver][name], v)
+			}
+		}
+	}
+	return found, nil
+}
+
+// compare adds the figure of what was found by two names.
+func (m *measuring) compare(what, command string, a, b []float64, against string, target *float64) {
+	ratios := make([]float64, len(a))
+	for i := range a {
+		ratios[i] = a[i] / b[i]
+	}
+	m.on(what, command, median(a), median(b), against, target).Ratio = median(ratios)
+}
+
+// throughputRuns are AOSP's throughput test with and without payload; it counts in steps up
+// to -m microseconds.
+var throughputRuns = []struct {
+	name string
+	args []string
+}{
+	{"binderThroughputTest, a pair", []string{"-w", "2", "-p", "-i", "1000", "-m", "2500"}},
+	{"binderThroughputTest, a pair, 4 KiB", []string{"-w", "2", "-p", "-s", "4096", "-i", "1000", "-m", "2500"}},
+	{"binderThroughputTest, two pairs", []string{"-w", "4", "-p", "-i", "500", "-m", "5000"}},
+}
+
+func (m *measuring) throughput(ctx context.Context) error {
+	const program = "binderThroughputTest"
+	for _, t := range throughputRuns {
+		found, err := m.rounds(ctx, readPercentiles, program, t.args...)
+		if err != nil {
+			return err
+		}
+		command := program + " " + strings.Join(t.args, " ")
+		for _, p := range []string{"50%", "99%"} {
+			name := t.name + ", p" + strings.TrimSuffix(p, "%")
+			m.compare(name, command, found[ours][p], found[stock][p], "the stock driver", nil)
+		}
+	}
+	return nil
+}
+
+var percentile = regexp.MustCompile(`\b(50%|99%): ([0-9.e+-]+)`)
+
+// readPercentiles finds the throughput test's percentiles; it says milliseconds.
+func readPercentiles(text string) (map[string]float64, error) {
+	return readValues(percentile, text, 1e6, 2)
+}
+
+// rpc compares libbinder's transports: the kernel's, and AOSP's RPC binder over a unix
+// socket, which needs no driver.
+func (m *measuring) rpc(ctx context.Context) error {
+	const program = "binderRpcBenchmark"
+	args := []string{"--benchmark_filter=BM_pingTransaction/[01]$", "--benchmark_min_time=0.2s"}
+	found, err := m.rounds(ctx, readPings, program, args...)
+	if err != nil {
+		return err
+	}
+	const kernel, socket = "BM_pingTransaction/0", "BM_pingTransaction/1"
+	command := program + " " + strings.Join(args, " ")
+	m.compare("libbinder's ping", command, found[ours][kernel], found[stock][kernel], "the stock driver", nil)
+	m.compare("libbinder's ping", command, found[ours][kernel], found[ours][socket], "RPC binder over a unix socket", atMost(1))
+	return nil
+}
+
+var ping = regexp.MustCompile(`(?m)^(BM_pingTransaction/[01]) +([0-9.]+) ns`)
+
+func readPings(text string) (map[string]float64, error) { return readValues(ping, text, 1, 2) }
+
+// readValues finds names with their values; all n of them have to be there.
+func readValues(what *regexp.Regexp, text string, scale float64, n int) (map[string]float64, error) {
+	values := map[string]float64{}
+	for _, found := range what.FindAllStringSubmatch(text, -1) {
+		v, err := strconv.ParseFloat(found[2], 64)
+		if err != nil {
+			return nil, err
+		}
+		values[found[1]] = v * scale
+	}
+	if len(values) != n {
+		return nil, fmt.Errorf("%d values, want %d, in what it said: %q", len(values), n, text)
+	}
+	return values, nil
+}

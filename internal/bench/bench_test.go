@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestMedian(t *testing.T) {
+	v := []float64{3, 1, 2}
+	if got := median(v); got != 2 || !slices.Equal(v, []float64{3, 1, 2}) {
+		t.Errorf("median %v, and v is now %v", got, v)
+	}
+	if got := median([]float64{4, 1, 2, 3}); got != 2.5 {
+		t.Errorf("median %v", got)
+	}
+}
+
+const said = `goos: linux
+pkg: virtbinder/driver
+BenchmarkCall/0B-2      	   63313	      2000 ns/op	       0 B/op	       0 allocs/op
+BenchmarkCall/4096B-2   	   91563	      3000 ns/op	       0 B/op	       1 allocs/op
+`
+
+func TestFigureOfRounds(t *testing.T) {
+	all := samples{}
+	for _, text := range []string{said, strings.Replace(said, "3000", "8000", 1), said} {
+		if err := all.read(strings.NewReader(text), "said"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := all.figure(wanted{bench: "Call/4096B-2", against: "Call/0B-2", called: "null call", target: atMost(1.4)})
+	if err != nil || f.Value != 3000 || f.Ratio != 1.5 || f.Unit != "ns" || f.Met() {
+		t.Errorf("%+v, %v", f, err)
+	}
+	f, err = all.figure(wanted{bench: "Call/4096B-2", unit: "allocs/op", target: atMost(1)})
+	if err != nil || f.Value != 1 || f.Unit != "allocs" || !f.Met() {
+		t.Errorf("%+v, %v", f, err)
+	}
+	if _, err := all.figure(wanted{bench: "Call/1B-2"}); err == nil {
+		t.Error("a figure of a benchmark that was not run")
+	}
+}
+
+func TestWorse(t *testing.T) {
+	baseline := &Result{Figures: []Figure{
+		{Section: "core", Name: "4 KiB", Unit: "ns", Against: "null call", Ratio: 1.2, Value: 10},
+		{Section: "core", Name: "null call", Unit: "ns", Value: 10},
+		{Section: "core", Name: "null call", Unit: "allocs", Value: 0},
+		{Section: "scale", Name: "idle", Unit: "bytes", Value: 1000},
+	}}
+	good := &Result{Figures: []Figure{
+		{Section: "core", Name: "4 KiB", Unit: "ns", Against: "null call", Ratio: 1.7, Value: 1000},
+		{Section: "core", Name: "null call", Unit: "ns", Value: 1000}, // wall time does not count
+		{Section: "core", Name: "null call", Unit: "allocs", Value: 0},
+		{Section: "core", Name: "new", Unit: "allocs", Value: 7},
+		{Section: "scale", Name: "idle", Unit: "bytes", Value: 1900},
+	}}
+	if n, list := worse(good, baseline); n != 3 || list != nil {
+		t.Errorf("compared %d: %v", n, list)
+	}
+	bad := &Result{Figures: []Figure{
+		{Section: "core", Name: "4 KiB", Unit: "ns", Against: "null call", Ratio: 1.9},
+		{Section: "core", Name: "null call", Unit: "allocs", Value: 1},
+		{Section: "scale", Name: "idle", Unit: "bytes", Value: 2100},
+	}}
+	if n, list := worse(bad, baseline); n != 3 || len(list) != 3 {
+		t.Errorf("compared %d: %v", n, list)
+	}
+}
+
+func TestShow(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "page.md")
+	var page string
+	for _, s := range sections {
+		page += "# " + s + "\n<!-- " + s + " -->\nold\n<!-- /" + s + " -->\nafter\n"
+	}
+	if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := &Result{Figures: []Figure{
+		{Section: "core", Name: "null call", Unit: "ns", Value: 900, Target: atMost(1000), Command: "go test"},
+		{Section: "guest", Name: "null call", Unit: "ns", Value: 300e3, Against: "the stock driver", Ratio: 2.5, Target: atMost(2), Command: "pingpong"},
+	}}
+	for range 2 { // the second time changes nothing
+		if err := r.show(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, _ := os.ReadFile(path)
+	for _, want := range []string{
+		"| null call | 0.90 µs |  |  | ≤ 1.00 µs: met |\n", "| null call | 300 µs | 2.50 | the stock driver | ≤ 2.00: **missed** |\n",
+		"Made by `pingpong`.", "# scale\n<!-- scale -->\nNot measured.\n<!-- /scale -->\nafter\n",
+	} {
+		if strings.Count(string(got), want) != 1 {
+			t.Errorf("not once in the page: %q\n%s", want, got)
+		}
+	}
+	if strings.Contains(string(got), "old") {
+		t.Error("what was there is there still")
+	}
+	if err := os.WriteFile(path, []byte("no marks"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if r.show(path) == nil {
+		t.Error("a page without marks was filled")
+	}
+}
+
+func TestProgramsOutput(t *testing.T) {
+	got, err := readPercentiles("average:1.2ms worst:3ms best:0.5ms\n50%: 0.9 90%: 1.2 95%: 1.5 99%: 2.5\n")
+	if err != nil || got["50%"] != 0.9e6 || got["99%"] != 2.5e6 {
+		t.Error(got, err)
+	}
+	got, err = readPings("BM_pingTransaction/0     524000 ns   100 ns   300\nBM_pingTransaction/1     724000 ns   100 ns   300\n")
+	if err != nil || got["BM_pingTransaction/1"] != 724000 {
+		t.Error(got, err)
+	}
+	if _, err := readPings("BM_pingTransaction/0     524000 ns"); err == nil {
+		t.Error("half of the output is enough")
+	}
+	if _, err := parsePingpong(`{"device":"/dev/hwbinder","bytes":0,"calls":2,"min":1,"p50":2,"p99":3,"mean":4}`); err == nil {
+		t.Error("one size on one device is enough")
+	}
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"virtbinder/guest/agentclient"
+	"virtbinder/internal/aosptest"
+	"virtbinder/internal/lab"
+)
+
+// guestCPUs are the guests that are measured, by their processors.
+var guestCPUs = []int{1, 2}
+
+// guests measures in guests: on this machine if it has KVM, else each in a nested lab
+// with as many processors as the guest.
+func guests(ctx context.Context, top, dir string) ([]Figure, error) {
+	var all []Figure
+	for _, cpus := range guestCPUs {
+		c := GuestCmd{CPUs: cpus, Out: filepath.Join(dir, "guest-"+strconv.Itoa(cpus))}
+		if err := os.MkdirAll(c.Out, 0o755); err != nil {
+			return nil, err
+		}
+		var err error
+		if lab.Usable().Direct {
+			err = c.measure(ctx, top)
+		} else {
+			err = c.inLab(ctx)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%d processors: %w; logs are in %s", cpus, err, c.Out)
+		}
+		var figures []Figure
+		if err := readJSON(c.result(), &figures); err != nil {
+			return nil, err
+		}
+		all = append(all, figures...)
+	}
+	return all, nil
+}
+
+// GuestCmd is the part beside one guest.
+type GuestCmd struct {
+	CPUs int    `name:"cpus" help:"Processors of the guest."`
+	Out  string `type:"path" help:"Where its figures and logs go."`
+}
+
+func (c *GuestCmd) result() string { return filepath.Join(c.Out, "figures.json") }
+
+func (c *GuestCmd) inLab(ctx context.Context) error {
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	exit, err := lab.Run(ctx, lab.Config{
+		Args: []string{exe, "guest", "--cpus", strconv.Itoa(c.CPUs), "--out", c.Out},
+		CPUs: c.CPUs, Memory: 3072, Stdout: os.Stdout, Stderr: os.Stderr,
+	})
+	if err == nil && exit != 0 {
+		err = fmt.Errorf("exit code %d", exit)
+	}
+	return err
+}
+
+// Run runs the part beside the guest.
+func (c *GuestCmd) Run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	top, err := lab.FindTop()
+	if err != nil {
+		return err
+	}
+	return c.measure(ctx, top)
+}
+
+// series is the kernel of the guests.
+const series = "6.12"
+
+func (c *GuestCmd) measure(ctx context.Context, top string) error {
+	log, err := os.Create(filepath.Join(c.Out, "said.log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	c.say("booting a guest with %d processors", c.CPUs)
+	guest, err := aosptest.BootGuest(ctx, top, c.Out, series, c.CPUs)
+	if err != nil {
+		return err
+	}
+	defer guest.Close()
+	m := &measuring{GuestCmd: c, guest: guest, log: log}
+	steps := []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"calls between two processes", func(ctx context.Context) error { return m.pingpongs(ctx, top) }},
+		{"binderThroughputTest", m.throughput},
+		{"binderRpcBenchmark", m.rpc},
+	}
+	for _, s := range steps {
+		c.say("%s", s.what)
+		if err := s.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", s.what, err)
+		}
+	}
+	return writeJSON(c.result(), m.figures)
+}
+
+func (c *GuestCmd) say(format string, args ...any) {
+	fmt.Printf("[%s] %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+}
+
+// measuring is a guest and what was measured in it.
+type measuring struct {
+	*GuestCmd
+	guest   *aosptest.Guest
+	log     io.Writer
+	figures []Figure
+}
+
+// name says on what a figure was measured.
+func (m *measuring) name(what string) string {
+	if m.CPUs == 1 {
+		return what + ", 1 vCPU"
+	}
+	return fmt.Sprintf("%s, %d vCPUs", what, m.CPUs)
+}
+
+// on adds the figure of virtbinder against something else; both are in nanoseconds.
+func (m *measuring) on(what, command string, ours, theirs float64, against string, target *float64) *Figure {
+	m.figures = append(m.figures, Figure{Section: "guest", Name: m.name(what), Unit: "ns", Value: ours,
+		Ratio: ours / theirs, Against: against, Target: target, Command: command})
+	return &m.figures[len(m.figures)-1]
+}
+
+// run runs a command in the guest and returns its output.
+func (m *measuring) run(ctx context.Context, in io.Reader, path string, args ...string) (string, error) {
+	var out bytes.Buffer
+	fmt.Fprintf(m.log, "# %s %v\n", path, args)
+	exit, err := m.guest.Exec(ctx, agentclient.Cmd{Path: path, Args: args, Stdin: in, Stdout: io.MultiWriter(&out, m.log), Stderr: m.log})
+	if err == nil && exit != 0 {
+		err = fmt.Errorf("%s %v: exit code %d", path, args, exit)
+	}
+	return out.String(), err
+}

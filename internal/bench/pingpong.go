@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// pingpong is what pingpong.c says of one device and size; times are nanoseconds.
+type pingpong struct {
+	Device              string
+	Bytes, Calls        int
+	Min, P50, P99, Mean float64
+}
+
+// pinning is where the two processes may run.
+type pinning struct {
+	name string
+	args []string
+}
+
+func (m *measuring) pinnings() []pinning {
+	if m.CPUs == 1 {
+		return []pinning{{"", nil}}
+	}
+	return []pinning{{"", nil}, {", pinned to one", []string{"-p", "0,0"}}, {", pinned apart", []string{"-p", "0,1"}}}
+}
+
+const (
+	ourDevice   = "/dev/hwbinder" // nobody's in this guest
+	stockDevice = "/dev/stock-hwbinder"
+	program     = "/run/pingpong"
+	callSizes   = "0,4096,65536,524288"
+)
+
+func (m *measuring) pingpongs(ctx context.Context, top string) error {
+	binary, err := os.Open(filepath.Join(top, logDir, "pingpong"))
+	if err != nil {
+		return err
+	}
+	defer binary.Close()
+	if _, err := m.run(ctx, binary, "sh", "-c", "cat >"+program+" && chmod +x "+program); err != nil {
+		return err
+	}
+	for _, p := range m.pinnings() {
+		args := append([]string{"-n", "100", "-r", "20", "-s", callSizes}, p.args...)
+		args = append(args, ourDevice, stockDevice)
+		out, err := m.run(ctx, nil, program, args...)
+		if err != nil {
+			return err
+		}
+		said, err := parsePingpong(out)
+		if err != nil {
+			return err
+		}
+		m.calls(p.name, "pingpong "+strings.Join(args, " "), said)
+	}
+	return nil
+}
+
+// parsePingpong reads its lines: what it says of each device, by size.
+func parsePingpong(text string) (map[string]map[int]pingpong, error) {
+	said := map[string]map[int]pingpong{}
+	for in := json.NewDecoder(strings.NewReader(text)); ; {
+		var p pingpong
+		if err := in.Decode(&p); err == io.EOF {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("pingpong: %w in %q", err, text)
+		}
+		if said[p.Device] == nil {
+			said[p.Device] = map[int]pingpong{}
+		}
+		said[p.Device][p.Bytes] = p
+	}
+	for _, device := range []string{ourDevice, stockDevice} {
+		if len(said[device]) != strings.Count(callSizes, ",")+1 {
+			return nil, fmt.Errorf("pingpong says too little of %s: %q", device, text)
+		}
+	}
+	return said, nil
+}
+
+// calls makes figures of one run of pingpong. What 512 KiB cost beyond the null call, by
+// the KiB, is the marginal cost.
+func (m *measuring) calls(where, command string, said map[string]map[int]pingpong) {
+	ours, stock := said[ourDevice], said[stockDevice]
+	add := func(what string, our, their float64, target *float64) *Figure {
+		return m.on(what+where, command, our, their, "the stock driver", target)
+	}
+	null := atMost(2)
+	if m.CPUs > 1 {
+		null = atMost(1.5)
+	}
+	f := add("null call", ours[0].P50, stock[0].P50, null)
+	ratio := f.Ratio
+	add("null call, p99", ours[0].P99, stock[0].P99, nil)
+	add("null call, best", ours[0].Min, stock[0].Min, nil)
+	add("4 KiB", ours[4<<10].P50, stock[4<<10].P50, nil)
+	add("64 KiB", ours[64<<10].P50, stock[64<<10].P50, atMost(ratio))
+	add("512 KiB", ours[512<<10].P50, stock[512<<10].P50, atMost(1.3))
+	add("a KiB more", (ours[512<<10].P50-ours[0].P50)/512, (stock[512<<10].P50-stock[0].P50)/512, atMost(1))
+}
