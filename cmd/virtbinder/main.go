@@ -18,6 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"virtbinder/internal/cli/boot"
+	"virtbinder/internal/cli/cp"
 	"virtbinder/internal/cli/doctor"
 	"virtbinder/internal/cli/exec"
 	"virtbinder/internal/cli/inspect"
@@ -48,6 +49,7 @@ type cli struct {
 	Boot    boot.Command      `cmd:"" help:"Run virtual machines."`
 	List    manage.ListCmd    `cmd:"" help:"List virtual machines."`
 	Exec    exec.Cmd          `cmd:"" help:"Run a command in a virtual machine."`
+	Cp      cp.Cmd            `cmd:"" help:"Copy files to or from a virtual machine."`
 	Console manage.ConsoleCmd `cmd:"" help:"Attach this terminal to a virtual machine's console."`
 	Logs    manage.LogsCmd    `cmd:"" help:"Print what a virtual machine's guest printed, or its VMM logged."`
 	Events  manage.EventsCmd  `cmd:"" help:"Print what happens to a virtual machine."`

@@ -17,11 +17,20 @@
 //	Stdin, StdinEnd, Signal ->
 //	                        <-  Stdout, Stderr, StdinAck
 //	                        <-  Exit (JSON Exit) after all output, end
+//	Push (JSON Push)        ->
+//	Data, DataEnd           ->
+//	                        <-  Copied (JSON treecopy.Summary), or Error at any time, end
+//	Pull (JSON Pull)        ->
+//	                        <-  Data
+//	                        <-  Copied or Error, end
 //
 // Standard input has a window: a client has at most StdinWindow bytes outstanding,
 // and StdinAck says how many more the command has taken. So a command that does not
 // read its input never keeps a Signal from arriving. Output needs none: the stream's
 // own flow control stops the command.
+//
+// What Data carries is a stream of package treecopy. A client that gets an Error while
+// it sends stops; the agent reads on until then, so that the Error arrives.
 //
 // If the client's end of the stream closes before Exit, the command is hung up and then
 // killed, unless it was detached.

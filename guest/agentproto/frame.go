@@ -35,6 +35,9 @@ const (
 	TypeStdin    Type = 4 // bytes
 	TypeStdinEnd Type = 5
 	TypeSignal   Type = 6 // 32-bit number
+	TypePush     Type = 7 // JSON Push
+	TypePull     Type = 8 // JSON Pull
+	TypeDataEnd  Type = 9
 )
 
 // The frames of the agent.
@@ -47,12 +50,17 @@ const (
 	TypeStdinAck  Type = 21 // 32-bit count of bytes
 	TypeExit      Type = 22 // JSON Exit
 	TypeError     Type = 23 // JSON Error
+	TypeCopied    Type = 24 // JSON treecopy.Summary
 )
+
+// TypeData is a frame of both: bytes.
+const TypeData Type = 32
 
 var typeNames = map[Type]string{
 	TypeInfo: "Info", TypePower: "Power", TypeExec: "Exec", TypeStdin: "Stdin", TypeStdinEnd: "StdinEnd",
 	TypeSignal: "Signal", TypeInfoReply: "InfoReply", TypeDone: "Done", TypeStarted: "Started",
 	TypeStdout: "Stdout", TypeStderr: "Stderr", TypeStdinAck: "StdinAck", TypeExit: "Exit", TypeError: "Error",
+	TypePush: "Push", TypePull: "Pull", TypeDataEnd: "DataEnd", TypeCopied: "Copied", TypeData: "Data",
 }
 
 func (t Type) String() string {

@@ -65,6 +65,7 @@ const (
 	ErrNotFound      = "not-found"      // no such program
 	ErrNotExecutable = "not-executable" // there, but it cannot be run
 	ErrStart         = "start"          // starting failed otherwise
+	ErrCopy          = "copy"           // a file could not be copied
 	ErrProtocol      = "protocol"       // the request made no sense
 )
 
@@ -75,6 +76,36 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return e.Message }
+
+// Push sends a file or a directory to the guest.
+type Push struct {
+	Path string `json:"path"` // where to; into it, if it is a directory
+	Name string `json:"name"` // what it is called there
+}
+
+// Check says what is wrong with a request, if anything.
+func (p *Push) Check() error {
+	if p.Name == "" || p.Name == "." || p.Name == ".." || strings.ContainsAny(p.Name, "/\x00") {
+		return &FrameError{fmt.Sprintf("Push of %.100q, which is no name of a file", p.Name)}
+	}
+	return checkPath("Push to", p.Path)
+}
+
+// Pull asks for a file or a directory of the guest.
+type Pull struct {
+	Path string `json:"path"`
+}
+
+// Check says what is wrong with a request, if anything.
+func (p *Pull) Check() error { return checkPath("Pull of", p.Path) }
+
+// checkPath wants an absolute path: a relative one has no meaning to the agent.
+func checkPath(what, path string) error {
+	if !strings.HasPrefix(path, "/") || strings.ContainsRune(path, 0) {
+		return &FrameError{fmt.Sprintf("%s %.100q: give an absolute path", what, path)}
+	}
+	return nil
+}
 
 // Power asks for the machine to go down.
 type Power struct {
@@ -96,4 +127,4 @@ type Info struct {
 }
 
 // Version is the version of this protocol.
-const Version = 1
+const Version = 2

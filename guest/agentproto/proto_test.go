@@ -104,7 +104,12 @@ func TestExecCheck(t *testing.T) {
 func FuzzFrames(f *testing.F) {
 	f.Add([]byte("\x03\x00\x00\x00\x0b\x00\x00\x00{\"path\":\"a\"\x06\x00\x00\x00\x04\x00\x00\x00\x0f\x00\x00\x00"))
 	f.Add([]byte("\x10\x00\x00\x00\x02\x00\x00\x00{}\x16\x00\x00\x00\x02\x00\x00\x00{}"))
+	f.Add([]byte("\x07\x00\x00\x00\x17\x00\x00\x00{\"path\":\"/\",\"name\":\"a\"}\x20\x00\x00\x00\x01\x00\x00\x00x\x09\x00\x00\x00\x00\x00\x00\x00"))
+	f.Add([]byte("\x08\x00\x00\x00\x0c\x00\x00\x00{\"path\":\"/\"}"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
+		if n, err := io.Copy(io.Discard, NewDataReader(NewConn(bytes.NewBuffer(bytes.Clone(raw))))); n > int64(len(raw)) || err == io.EOF {
+			t.Fatalf("%d bytes of data in %d, %v", n, len(raw), err)
+		}
 		in := NewConn(bytes.NewBuffer(bytes.Clone(raw)))
 		var back bytes.Buffer
 		out := NewConn(&back)
@@ -119,6 +124,10 @@ func FuzzFrames(f *testing.F) {
 			var e Exec
 			if ParseJSON(typ, p, &e) == nil {
 				_ = e.Check()
+			}
+			var push Push
+			if ParseJSON(typ, p, &push) == nil && push.Check() == nil && (strings.ContainsRune(push.Name, '/') || push.Path[0] != '/') {
+				t.Fatalf("%+v passed", push)
 			}
 			_, _ = ParseUint32(typ, p)
 			if err := out.Write(typ, p); err != nil {

@@ -81,7 +81,7 @@ func (m *Machine) build() error {
 	if err != nil {
 		return err
 	}
-	if m.failures, err = openFailures(m.dir.path, &m.cfg, m.logger("netlink")); err != nil {
+	if m.failures, err = openFailures(m.dir.path, &m.cfg, m.host.Logs.For("netlink", "", m.dir.vmmLog)); err != nil {
 		return err
 	}
 	m.opened.add(m.failures.close)

@@ -92,6 +92,10 @@ func (s *Server) serveConn(c net.Conn) {
 		err = s.power(c, pc, payload)
 	case agentproto.TypeExec:
 		err = s.exec(pc, payload)
+	case agentproto.TypePush:
+		err = s.push(pc, payload)
+	case agentproto.TypePull:
+		err = s.pull(pc, payload)
 	default:
 		err = &agentproto.FrameError{Reason: fmt.Sprintf("a request cannot begin with %s", t)}
 	}

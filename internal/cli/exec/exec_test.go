@@ -3,12 +3,9 @@
 package exec
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +16,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"virtbinder/guest/agent/server"
+	"virtbinder/internal/control/controltest"
 	"virtbinder/internal/rundir"
 )
 
@@ -31,28 +28,7 @@ func startVM(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("unix", filepath.Join(dir, rundir.VsockSocket))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := server.New(server.Config{Reaper: server.NewReaper(false), Log: slog.New(slog.DiscardHandler)})
-	go s.Serve(hybridListener{l})
-	t.Cleanup(func() { l.Close(); s.Close() })
-}
-
-// hybridListener answers the handshake, as the vsock device does for the guest.
-type hybridListener struct{ net.Listener }
-
-func (l hybridListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	line, err := bufio.NewReaderSize(c, 16).ReadString('\n')
-	if err == nil && line == "CONNECT 1024\n" {
-		fmt.Fprint(c, "OK 1073741824\n")
-	}
-	return c, nil
+	controltest.ServeAgent(t, dir, nil)
 }
 
 // parse reads a command line as main does, runs it, and returns its exit code.
