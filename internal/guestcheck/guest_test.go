@@ -24,7 +24,7 @@ import (
 )
 
 var (
-	guests  = flag.String("guests", "6.12,6.1", "guests to check, directories of build/guest")
+	guests  = flag.String("guests", "6.12,6.1-worker", "guests to check, directories of build/guest; with -worker behind, a worker handles doorbells")
 	cpus    = flag.Int("cpus", 1, "processors of the guest")
 	memory  = flag.Uint64("memory", 512, "MiB of the guest's memory")
 	window  = flag.Uint64("window", 0, "MiB of buffer window; 0: the device's default")
@@ -92,10 +92,10 @@ func runInLab() (int, error) {
 
 // TestGuest takes each guest through its whole life.
 func TestGuest(t *testing.T) {
-	for _, series := range strings.Split(*guests, ",") {
-		t.Run(series, func(t *testing.T) {
+	for _, name := range strings.Split(*guests, ",") {
+		t.Run(name, func(t *testing.T) {
 			goroutines := runtime.NumGoroutine()
-			c := boot(t, series)
+			c := boot(t, name)
 			for _, s := range c.steps() {
 				if !t.Run(s.name, func(t *testing.T) { c.step(t, s.run) }) {
 					return // what follows a failure says nothing
@@ -140,9 +140,10 @@ type check struct {
 	out *os.File // all that was said, kept beside the console's log
 }
 
-func boot(t *testing.T, series string) *check {
+func boot(t *testing.T, name string) *check {
 	t.Helper()
-	c := &check{ctx: t.Context(), dir: filepath.Join(top, "build", "guestcheck", series)}
+	series, worker := strings.CutSuffix(name, "-worker")
+	c := &check{ctx: t.Context(), dir: filepath.Join(top, "build", "guestcheck", name)}
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +155,7 @@ func boot(t *testing.T, series string) *check {
 	defer cancel()
 	// Sockets do not work on every file system that build may be on.
 	c.Machine, err = Boot(ctx, Config{
-		Images: filepath.Join(top, "build", "guest", series), Dir: t.TempDir(), Memory: *memory, CPUs: *cpus, Window: *window << 20,
+		Images: filepath.Join(top, "build", "guest", series), Dir: t.TempDir(), Memory: *memory, CPUs: *cpus, Window: *window << 20, Worker: worker,
 		Cmdline: oracleCmdline(),
 	})
 	if err != nil {
@@ -258,7 +259,7 @@ func until(t *testing.T, what string, f func() error) {
 func (c *check) idle(t *testing.T) {
 	t.Helper()
 	until(t, "the guest has no binder file open", func() error {
-		return errors.Join(GuestLeaks(c.shell(t, "cat /sys/kernel/debug/virtbinder/stats")), HostLeaks(c.Binder))
+		return errors.Join(GuestLeaks(c.shell(t, "cat /sys/kernel/debug/virtbinder/stats"), c.shell(t, "cat /proc/vmstat")), HostLeaks(c.Binder))
 	})
 }
 

@@ -36,10 +36,25 @@ func HostLeaks(d *vbinder.Device) error {
 // guestIdle is the line in the driver's debugfs that says the same of the guest.
 const guestIdle = "processes 0 files 0\n"
 
-// GuestLeaks says what the guest driver still keeps, given its debugfs statistics.
-func GuestLeaks(stats string) error {
+// GuestLeaks says what the guest driver still keeps, given its debugfs statistics and
+// the kernel's /proc/vmstat, which counts pinned pages.
+func GuestLeaks(stats, vmstat string) error {
 	if !strings.Contains(stats, guestIdle) {
 		return fmt.Errorf("the guest driver is not idle:\n%s", stats)
 	}
+	acquired, released := counter(vmstat, "nr_foll_pin_acquired"), counter(vmstat, "nr_foll_pin_released")
+	if acquired == "" || acquired != released {
+		return fmt.Errorf("%q pages were pinned, %q released", acquired, released)
+	}
 	return nil
+}
+
+// counter finds a "NAME VALUE" line.
+func counter(text, name string) string {
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
 }

@@ -36,6 +36,7 @@ type Config struct {
 	Memory  uint64 // MiB
 	CPUs    int
 	Window  uint64 // bytes of buffer window; 0: the device's default
+	Worker  bool   // handles doorbells, so that answers come later than the kick
 	Cmdline string // more of the kernel's command line
 }
 
@@ -72,7 +73,7 @@ func Boot(ctx context.Context, c Config) (m *Machine, err error) {
 		return m, err
 	}
 	m.Binder, err = vbinder.New(vbinder.Config{
-		Name: "guestcheck", Core: driver.New(driver.Config{Log: quiet}), RequestQueues: c.CPUs, Inline: true,
+		Name: "guestcheck", Core: driver.New(driver.Config{Log: quiet}), RequestQueues: c.CPUs, Inline: !c.Worker,
 		WindowSize: c.Window, Log: quiet,
 	})
 	if err != nil {
@@ -81,7 +82,7 @@ func Boot(ctx context.Context, c Config) (m *Machine, err error) {
 	m.versions = &otherVersion{Device: m.Binder}
 	machine, err := vmm.New(vmm.Config{
 		Name: "guestcheck", Kernel: filepath.Join(c.Images, "vmlinuz"), Initrd: filepath.Join(c.Images, "initrd.cpio"),
-		Cmdline: cmdline + " " + c.Cmdline, MemoryBytes: c.Memory << 20, CPUs: c.CPUs, Inline: true, Log: quiet,
+		Cmdline: cmdline + " " + c.Cmdline, MemoryBytes: c.Memory << 20, CPUs: c.CPUs, Inline: !c.Worker, Log: quiet,
 		Console: vmm.Console{Out: []io.Writer{m.log}}, Devices: []virtio.Device{m.sock, m.versions},
 	})
 	if err != nil {
