@@ -8,7 +8,7 @@ GUESTS := 6.12 6.1
 export CGO_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit race lockdep fuzz e2e monitor-capture aosp-tests bench bench-boot bench-check check generate build setup images image lab-images module initrd debian lab-shell oracle oracle-random oracle-programs storm guest-sanitize clean distclean
+.PHONY: help run test unit race lockdep fuzz e2e monitor-capture aosp-tests bench bench-boot bench-check check generate build setup images image lab-images module initrd debian lab-shell oracle oracle-random oracle-programs storm family guest-sanitize clean distclean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -34,7 +34,7 @@ FUZZ_RUNS ?= 5000
 fuzz: ## the guest driver's parser under ASan and UBSan, in userspace (FUZZ_RUNS=5000)
 	@$(MAKE) -s -C guest/module fuzz RUNS=$(FUZZ_RUNS)
 
-e2e: storm ## the end-to-end tests alone (images and programs have to be there: make images build initrd debian oracle-programs)
+e2e: storm family ## the end-to-end tests alone (images and programs have to be there: make images build initrd debian oracle-programs)
 	$(GO) test -tags e2e -count=1 -timeout 80m -p 1 -v ./internal/e2e ./internal/guestcheck
 
 aosp-tests: setup images build initrd ## AOSP's own tests on virtbinder and on the stock driver: build/aosp.json (ONLY=REGEXP chooses programs)
@@ -108,11 +108,18 @@ initrd: module ## what guests boot: build/guest/VERSION/{vmlinuz,initrd.cpio}
 	@images/initrd.sh $(GUESTS)
 
 # Processor time rules here: the sanitizing kernel is ten times slower than another one.
-SANITIZE := -guests sanitize -memory 1024 -window 256 -storms 3 -loads 100 -scenarios . -programs 1000
+SANITIZE := -memory 1024 -window 256 -storms 3
 guest-sanitize: setup images build storm oracle-programs ## the guest driver on a kernel with KASAN, lockdep and kmemleak, which is built at the first time: build/guestcheck/sanitize
 	@images/sanitize.sh
 	@images/module.sh sanitize && images/initrd.sh sanitize
-	$(GO) test -tags e2e -count=1 -timeout 6h -v ./internal/guestcheck -args $(SANITIZE)
+	@$(FAMILY) sanitize
+	$(GO) test -tags e2e -count=1 -timeout 6h -v ./internal/guestcheck -args -guests sanitize -scenarios . -programs 1000 -loads 100 $(SANITIZE)
+	$(GO) test -tags e2e -count=1 -timeout 6h -v ./internal/guestcheck -args -guests sanitize-worker $(SANITIZE)
+
+# A module that has the kernel's netlink family, for the guest driver to meet.
+FAMILY := MODULE=family MODULE_SOURCE=internal/guestcheck/family images/module.sh
+family:
+	@$(FAMILY) $(GUESTS)
 
 storm:
 	@mkdir -p build/guest

@@ -31,7 +31,7 @@ var lsmCmdline = map[string]string{"selinux": " security=selinux selinux=1", "ap
 
 // bootTime bounds how long the guest may take until its agent answers, and how long
 // commands that do little may take.
-const bootTime = 4 * time.Minute
+const bootTime = 20 * time.Minute
 
 // machine is a guest that is ready for sessions.
 type machine struct {

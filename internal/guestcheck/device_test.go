@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -132,8 +133,10 @@ func (c *check) load(t *testing.T) {
 	c.idle(t)
 }
 
-// parameters loads the module under other names, and under such as are taken.
+// parameters loads the module under other names, under such as are taken, and where the
+// kernel reports failures itself.
 func (c *check) parameters(t *testing.T) {
+	c.bring(t, filepath.Join(c.ko, "family.ko"))
 	c.shell(t, `reload() { rmmod virtbinder && insmod /lib/modules/virtbinder.ko "$@"; }
 		reload devices=one,two fstype=other reports=0 &&
 		[ -c /dev/one ] && [ -c /dev/two ] && ! [ -e /dev/binder ] && ! grep -w binder /proc/filesystems &&
@@ -149,6 +152,11 @@ func (c *check) parameters(t *testing.T) {
 		/storm /dev/binder run 50 3 2 && reload && mount -t tmpfs x /mnt/other && umount /mnt/other || exit
 
 		reload devices=$(seq -s, 1001 1100) && [ -c /dev/1001 ] && [ -c /dev/1100 ] || exit
-		reload && [ -c /dev/binder ] && mount -t binder binder /dev/binderfs && [ -e /dev/binderfs/features/transaction_report ] && umount /dev/binderfs`)
+		rmmod virtbinder && insmod /family.ko && insmod /lib/modules/virtbinder.ko &&
+		dmesg | grep "the netlink family .binder. is the kernel's own" && mount -t binder binder /dev/binderfs &&
+		! [ -e /dev/binderfs/features/transaction_report ] && /storm /dev/binder run 50 4 2 &&
+		umount /dev/binderfs && rmmod virtbinder && rmmod family && insmod /lib/modules/virtbinder.ko || exit
+
+		[ -c /dev/binder ] && mount -t binder binder /dev/binderfs && [ -e /dev/binderfs/features/transaction_report ] && umount /dev/binderfs`)
 	c.idle(t)
 }

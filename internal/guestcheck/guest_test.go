@@ -137,13 +137,14 @@ type check struct {
 	*Machine
 	ctx context.Context
 	dir string
+	ko  string   // directory of build/ with modules for this kernel
 	out *os.File // all that was said, kept beside the console's log
 }
 
 func boot(t *testing.T, name string) *check {
 	t.Helper()
 	series, worker := strings.CutSuffix(name, "-worker")
-	c := &check{ctx: t.Context(), dir: filepath.Join(top, "build", "guestcheck", name)}
+	c := &check{ctx: t.Context(), dir: filepath.Join(top, "build", "guestcheck", name), ko: filepath.Join("guest", series)}
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

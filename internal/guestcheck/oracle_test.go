@@ -42,12 +42,13 @@ const model = "6.12"
 // scenarios runs the oracle's scenarios for what the kernel says of it. What they do
 // here is held against what `make oracle` recorded.
 func (c *check) scenarios(t *testing.T) {
-	run := 0
+	run, missing := 0, 0
 	c.oracle(t, func(l oracle.Line) {
 		switch {
 		case l.Scenario == "" || l.Begin:
 		case l.NA != "":
-			t.Errorf("scenario %s: %s", l.Scenario, l.NA)
+			missing++
+			c.say(t, "scenario %s: %s", l.Scenario, l.NA)
 		case l.Error != "":
 			t.Errorf("scenario %s: %s", l.Scenario, l.Error)
 		default:
@@ -58,7 +59,7 @@ func (c *check) scenarios(t *testing.T) {
 			}
 		}
 	}, "--only", *scenarios)
-	c.say(t, "%d scenarios", run)
+	c.say(t, "%d scenarios, %d that cannot be run here", run, missing)
 	if run == 0 {
 		t.Error("no scenario was run")
 	}
