@@ -169,6 +169,11 @@ func (th *thread) peek(addr, n uint64) {
 	th.do(Call{Op: OpPeek, Addr: addr, Len: n}, show, "peek %#x %d", addr, n)
 }
 
+// forkPeek prints whether a child would find memory there.
+func (th *thread) forkPeek(addr, n uint64) {
+	th.do(Call{Op: OpForkPeek, Addr: addr, Len: n}, th.showErrno(), "peek %#x %d, in a child", addr, n)
+}
+
 // poke writes memory as part of a scenario's set-up. From Arena + 8 MiB on, nothing
 // else does.
 func (th *thread) poke(addr uint64, b []byte) {

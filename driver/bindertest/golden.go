@@ -25,6 +25,21 @@ func Golden(kernel, name string) (transcript string, ok bool) { return load("sto
 // driver's: a scenario that Differences names, or one that no stock driver can run.
 func OurGolden(name string) (transcript string, ok bool) { return load("virtbinder", name) }
 
+// Recorded is what virtbinder's transcript has to be where there is no stock driver to
+// compare with, and where in testdata it is from: OurGolden, or that of the newest
+// kernel.
+func Recorded(name string) (transcript, from string, ok bool) {
+	for _, from := range []string{"virtbinder", "stock-" + newest} {
+		if transcript, ok := load(from, name); ok {
+			return transcript, from, true
+		}
+	}
+	return "", "", false
+}
+
+// newest is the kernel whose stock driver can do the most.
+const newest = "6.12"
+
 func load(dir, name string) (string, bool) {
 	return find(testdata, "testdata/"+dir+"/"+section(name)+".txt", name)
 }

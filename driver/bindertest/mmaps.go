@@ -347,6 +347,18 @@ var mmapScenarios = []Scenario{
 		b.read(call(0, 1, size(1<<20-8192), with(func(tr *uapi.TransactionData) { tr.Buffer = own })))
 		a.read(free(a.got.Buffer), reply())
 	}},
+	{"mmap/fork", "a child has the memory of its parent, but not the mapping; its end is a close: parked threads return", []Feature{Fork}, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		a.manage()
+		b.read(oneway(0, 1, "data"))
+		a.read()
+		a2 := a.newThread()
+		a2.read(enter)
+		a.forkPeek(Arena, 4)
+		a.forkPeek(a.got.Buffer, 4)
+		a.peek(a.got.Buffer, 4)
+		a2.read()
+	}},
 	{"mmap/never-used", "memory of the mapping that no buffer has used", nil, func(t *T) {
 		a := t.proc("a")
 		a.peek(MapAddr, 8)

@@ -38,10 +38,10 @@ var sections = [][]Scenario{
 // Scenarios lists all of them, in the order of their sections.
 func Scenarios() []Scenario { return slices.Concat(sections...) }
 
-// Missing names the first Feature that the scenario needs and the System has not.
-func (s Scenario) Missing(sys System) (f Feature, missing bool) {
+// Missing names the first Feature that the scenario needs and a System has not.
+func (s Scenario) Missing(has func(Feature) bool) (f Feature, missing bool) {
 	for _, f := range s.Needs {
-		if !sys.Has(f) {
+		if !has(f) {
 			return f, true
 		}
 	}

@@ -21,7 +21,7 @@ func run(t *testing.T, s bindertest.Scenario, newSystem func() (*fake.Kernel, er
 		t.Fatal(err)
 	}
 	got := ""
-	if f, missing := s.Missing(sys); missing {
+	if f, missing := s.Missing(sys.Has); missing {
 		t.Logf("%s has no %s", sys.Name(), f)
 	} else if got, err = bindertest.Run(sys, s); err != nil {
 		t.Errorf("%v; so far:\n%s", err, got)

@@ -21,7 +21,7 @@ type System interface {
 	// driver, and what the driver defers (flush, release) has been done.
 	Settle() error
 	// Reports returns the failure reports since the last call, oldest first.
-	Reports() []Report
+	Reports() ([]Report, error)
 	// Close kills what is left and checks that nothing of it stayed behind.
 	Close() error
 }
@@ -36,9 +36,9 @@ const (
 	Namespaces      Feature = "pid and user namespaces"
 	Signals         Feature = "signals"
 	Files           Feature = "real files, epoll and descriptors"
-	BinderFS        Feature = "binderfs"
 	SecurityContext Feature = "security contexts"
 	LSM             Feature = "a security module that denies"
+	Fork            Feature = "fork"
 )
 
 // Attr is what a process starts as.
@@ -108,6 +108,7 @@ const (
 	OpExit                    // the thread ends, without BINDER_THREAD_EXIT
 	OpSetEUID                 // Index: effective uid of the thread group
 	OpRlimit                  // Cmd: RLIMIT_NOFILE or RLIMIT_NICE; Len: soft limit of the thread group
+	OpForkPeek                // OpPeek in a child that fork makes, and that ends after it
 )
 
 // Call is one Op with its arguments; each Op names the fields that it uses.

@@ -261,7 +261,9 @@ func (k *task) exit() {
 
 // reports prints the failure reports since the last time.
 func (t *T) reports() {
-	for _, r := range t.sys.Reports() {
+	list, err := t.sys.Reports()
+	t.check(err, "reports")
+	for _, r := range list {
 		to := ""
 		if r.ToPID != 0 {
 			to = " to " + t.names.pid(r.ToPID)

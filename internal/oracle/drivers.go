@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -62,18 +63,18 @@ func loadPolicy() error {
 	return os.WriteFile(at+"/load", policy, 0)
 }
 
-// newSystem makes the machine with one of its two drivers, for what it can do.
-func (g *guest) newSystem(name string) (*puppet.System, error) {
+// features are those that this machine has with a driver.
+func features(name string) []bindertest.Feature {
 	if name == stock {
-		return g.newSystemFor(name, stockFeatures())
+		return stockFeatures()
 	}
-	return g.newSystemFor(name, ourFeatures)
+	return ourFeatures
 }
 
-// newSystemFor makes it for what is asked of it.
-func (g *guest) newSystemFor(name string, has []bindertest.Feature) (*puppet.System, error) {
+// newSystem makes the machine with one of its two drivers, for what is asked of it.
+func (g *guest) newSystem(name string, has []bindertest.Feature) (*puppet.System, error) {
 	c := puppet.Config{
-		Name: name, Program: g.program, Pool: g.pool, Has: has,
+		Name: name, Program: g.program, Pool: g.pool, Turns: g.turns, Has: has, Listen: slices.Contains(has, bindertest.Reports),
 		Device: func(context string) string { return "/dev/" + context },
 	}
 	if name == stock {
@@ -85,12 +86,12 @@ func (g *guest) newSystemFor(name string, has []bindertest.Feature) (*puppet.Sys
 
 var ourFeatures = []bindertest.Feature{
 	bindertest.FreezeNotice, bindertest.PendingFrozen, bindertest.Namespaces, bindertest.Signals, bindertest.Files,
-	bindertest.SecurityContext, bindertest.LSM,
+	bindertest.SecurityContext, bindertest.LSM, bindertest.Fork, bindertest.Reports,
 }
 
 // stockFeatures are those of this kernel's driver.
 func stockFeatures() []bindertest.Feature {
-	all := []bindertest.Feature{bindertest.Namespaces, bindertest.Signals, bindertest.Files, bindertest.SecurityContext, bindertest.LSM}
+	all := []bindertest.Feature{bindertest.Namespaces, bindertest.Signals, bindertest.Files, bindertest.SecurityContext, bindertest.LSM, bindertest.Fork}
 	if kernelAtLeast("6.2") {
 		all = append(all, bindertest.PendingFrozen)
 	}

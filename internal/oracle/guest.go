@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"runtime"
 	"runtime/debug"
+	"slices"
 
 	"virtbinder/driver/bindertest"
 	"virtbinder/driver/bindertest/puppet"
@@ -31,7 +32,7 @@ func (c *GuestCmd) Run() error {
 	runtime.GOMAXPROCS(2)
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(128 << 20)
-	g := &guest{program: c.Program, out: json.NewEncoder(os.Stdout), pool: &puppet.Pool{}, drivers: []string{ours}}
+	g := &guest{program: c.Program, out: json.NewEncoder(os.Stdout), pool: &puppet.Pool{}, turns: puppet.NewTurns(), drivers: []string{ours}}
 	if err := errors.Join(neverWrapPIDs(), loadPolicy(), yieldToPuppets()); err != nil {
 		return err
 	}
@@ -40,6 +41,10 @@ func (c *GuestCmd) Run() error {
 		if err := loadStock(); err != nil {
 			return err
 		}
+	}
+	var err error
+	if g.kernel, err = puppet.Kernel(); err != nil {
+		return err
 	}
 	if c.Seeds > 0 {
 		return g.random(c.Seed, c.Seeds)
@@ -78,64 +83,57 @@ func (c *GuestCmd) list() ([]bindertest.Scenario, error) {
 type guest struct {
 	program string
 	drivers []string
+	kernel  string
 	out     *json.Encoder
 	pool    *puppet.Pool
+	turns   *puppet.Turns
 }
 
-// compare runs one scenario on each driver. The error says that there is no going on.
+// compare runs one scenario on each driver, or on ours alone where the stock driver
+// lacks what it needs. The error says that there is no going on.
 func (g *guest) compare(s bindertest.Scenario) error {
-	why, err := g.notComparable(s)
-	if err != nil {
-		return err
-	}
-	if why != "" {
+	if why := g.lacks(ours, s); why != "" {
 		return g.out.Encode(Line{Scenario: s.Name, NA: why})
 	}
-	for _, name := range g.drivers {
-		if err := g.out.Encode(Line{Scenario: s.Name, System: name, Begin: true}); err != nil {
-			return err
-		}
-		transcript, err := g.run(name, s)
-		l := Line{Scenario: s.Name, System: name, Transcript: transcript}
-		if err != nil {
-			l.Error = err.Error()
-		}
-		if err := g.out.Encode(l); err != nil {
-			return err
-		}
+	if len(g.drivers) == 1 {
+		return g.do(ours, s, "")
 	}
-	return nil
+	if why := g.lacks(stock, s); why != "" {
+		return g.do(ours, s, why)
+	}
+	return errors.Join(g.do(ours, s, ""), g.do(stock, s, ""))
 }
 
-// run runs a scenario on one of the drivers. The error is that of a machine which
-// broke, or of a driver that does not let go of something.
-func (g *guest) run(name string, s bindertest.Scenario) (transcript string, err error) {
-	sys, err := g.newSystem(name)
+// do runs a scenario on one of the drivers and says so; na is why on it alone.
+func (g *guest) do(name string, s bindertest.Scenario, na string) error {
+	if err := g.out.Encode(Line{Scenario: s.Name, System: name, Begin: true}); err != nil {
+		return err
+	}
+	l := Line{Scenario: s.Name, System: name, NA: na}
+	var err error
+	if l.Transcript, err = g.run(name, s.Needs, s); err != nil {
+		l.Error = err.Error()
+	}
+	return g.out.Encode(l)
+}
+
+// run runs a scenario on one of the drivers, on a machine that has no more than it is to
+// have. The error is that of a machine which broke, or of a driver that does not let go
+// of something.
+func (g *guest) run(name string, has []bindertest.Feature, s bindertest.Scenario) (transcript string, err error) {
+	sys, err := g.newSystem(name, has)
 	if err != nil {
 		return "", err
 	}
-	return runOn(sys, s)
-}
-
-func runOn(sys *puppet.System, s bindertest.Scenario) (transcript string, err error) {
 	transcript, err = bindertest.Run(sys, s)
 	return transcript, errors.Join(err, sys.Close())
 }
 
-// notComparable says why a scenario has no meaning on one of the systems.
-func (g *guest) notComparable(s bindertest.Scenario) (string, error) {
-	for _, name := range g.drivers {
-		sys, err := g.newSystem(name)
-		if err != nil {
-			return "", err
-		}
-		f, missing := s.Missing(sys)
-		if err := sys.Close(); err != nil {
-			return "", err
-		}
-		if missing {
-			return fmt.Sprintf("%s on %s has no %s", sys.Name(), sys.Kernel(), f), nil
-		}
+// lacks says what a scenario needs that is not there with one of the drivers; "": nothing.
+func (g *guest) lacks(name string, s bindertest.Scenario) string {
+	f, missing := s.Missing(func(f bindertest.Feature) bool { return slices.Contains(features(name), f) })
+	if !missing {
+		return ""
 	}
-	return "", nil
+	return fmt.Sprintf("%s on %s has no %s", name, g.kernel, f)
 }

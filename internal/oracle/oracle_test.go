@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/u-root/u-root/pkg/cpio"
+
+	"virtbinder/driver/bindertest"
 )
 
 func quiet() (*say, *bytes.Buffer) {
@@ -100,6 +102,22 @@ func TestPrograms(t *testing.T) {
 	for _, text := range []string{"DIFF  seed 6, after 2 steps", "a.read()", "+2", "gone", "unstable  seed 8", "+then"} {
 		if !strings.Contains(out.String(), text) {
 			t.Errorf("it does not say %q:\n%s", text, out)
+		}
+	}
+}
+
+// TestAlone: a scenario that only our driver can run is held against what is recorded.
+func TestAlone(t *testing.T) {
+	const name = "report/self"
+	want, _, ok := bindertest.Recorded(name)
+	if !ok {
+		t.Fatal("nothing is recorded")
+	}
+	for transcript, result := range map[string]string{want: NA, want + "more\n": Different} {
+		w := &scenarios{say: &say{w: io.Discard}, series: "6.1"}
+		w.take(Line{Scenario: name, System: ours, NA: "stock on 6.1 has no failure reports", Transcript: transcript})
+		if o := w.results.Scenarios[0]; o.Result != result || o.Failed() != (result == Different) {
+			t.Errorf("%+v", o)
 		}
 	}
 }

@@ -58,7 +58,7 @@ func (g *guest) program1(seed uint64) *ProgramLine {
 		out.Result = Different
 	}
 	out.Steps, out.Diff, out.Theirs = len(p.Steps), judge("", "", their, our).Diff, their
-	if sys, err := g.newSystem(stock); err == nil {
+	if sys, err := g.newSystem(stock, stockFeatures()); err == nil {
 		out.Source, _ = p.Source(sys)
 		_ = sys.Close()
 	}
@@ -93,11 +93,7 @@ func (g *guest) once(name string, p bindertest.Program) string {
 }
 
 func (g *guest) try(name string, p bindertest.Program) (transcript string, err error) {
-	sys, err := g.newSystemFor(name, stockFeatures())
-	if err != nil {
-		return "", err
-	}
-	return runOn(sys, p.Scenario())
+	return g.run(name, stockFeatures(), p.Scenario())
 }
 
 // differs reports whether the drivers never do the same.

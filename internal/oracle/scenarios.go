@@ -5,6 +5,10 @@ package oracle
 import (
 	"fmt"
 	"strings"
+
+	"github.com/aymanbagabas/go-udiff"
+
+	"virtbinder/driver/bindertest"
 )
 
 // scenarios is the work of running the list.
@@ -31,6 +35,8 @@ func (w *scenarios) take(l Line) (last bool) {
 	switch {
 	case l.End:
 		return true
+	case l.NA != "" && l.System == ours:
+		w.check(l)
 	case l.NA != "":
 		w.add(Outcome{Name: l.Scenario, Kernel: w.series, Result: NA, Why: l.NA})
 	case l.Begin:
@@ -49,6 +55,22 @@ func (w *scenarios) lost(why string) bool {
 	}
 	w.add(Outcome{Name: w.current.Scenario, Kernel: w.series, Result: Different, Why: "on " + w.current.System + ", " + why})
 	return true
+}
+
+// check judges a scenario that the stock driver cannot run by what is recorded.
+func (w *scenarios) check(our Line) {
+	want, from, recorded := bindertest.Recorded(our.Scenario)
+	o := Outcome{Name: our.Scenario, Kernel: w.series, Result: NA, Why: our.NA + "; ours is what is recorded in " + from}
+	switch {
+	case our.Error != "":
+		o.Result, o.Why = Different, our.Error
+	case !recorded:
+		o.Result, o.Why = Different, our.NA+", and nothing is recorded: go test -update ./driver/bindertest"
+	case want != our.Transcript:
+		o.Result, o.Why = Different, our.NA+"; ours is not what is recorded in "+from
+		o.Diff = udiff.Unified(from, ours, want, our.Transcript)
+	}
+	w.add(o)
 }
 
 // compare judges a scenario that both have run.

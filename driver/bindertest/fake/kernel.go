@@ -44,11 +44,11 @@ func (k *Kernel) Name() string { return k.name }
 // Kernel is bindertest.System's.
 func (k *Kernel) Kernel() string { return "" }
 
-// Has is bindertest.System's: the guest lacks file systems, and what it says of
+// Has is bindertest.System's: it does not fork, and what it says of
 // labels is not a kernel's word.
 func (k *Kernel) Has(f bindertest.Feature) bool {
 	switch f {
-	case bindertest.BinderFS, bindertest.LSM:
+	case bindertest.LSM, bindertest.Fork:
 		return false
 	}
 	return true
@@ -120,7 +120,7 @@ func (k *Kernel) report(r driver.Report) {
 }
 
 // Reports is bindertest.System's.
-func (k *Kernel) Reports() []bindertest.Report {
+func (k *Kernel) Reports() ([]bindertest.Report, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var out []bindertest.Report
@@ -136,7 +136,7 @@ func (k *Kernel) Reports() []bindertest.Report {
 		out = append(out, b)
 	}
 	k.reports = nil
-	return out
+	return out, nil
 }
 
 // Close is bindertest.System's: it kills everything and looks for what was left.

@@ -10,10 +10,10 @@
 //
 // # In turn
 //
-// Puppets are scheduled first in, first out: each runs until it waits, and those that
-// its call woke run after it, in the order of its wakes. Nothing else decides which of
-// several threads finds a piece of work; without this the kernel's scheduler would, and
-// so the time that things take.
+// With Turns, puppets and the kernel's workers are scheduled first in, first out: each
+// runs until it waits, and those that its call woke run after it, in the order of its
+// wakes. Nothing else decides which of several threads finds a piece of work; without
+// this the kernel's scheduler would, and so the time that things take.
 //
 // # When nothing moves
 //

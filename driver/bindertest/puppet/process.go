@@ -88,7 +88,7 @@ func (s *System) spawn(a bindertest.Attr) (*process, error) {
 	}
 	p.pid = p.os.Pid
 	p.spare = []*thread{p.newThread(p.pid, sk.leader)}
-	if err = errors.Join(unix.Setpriority(unix.PRIO_PROCESS, p.pid, a.Nice), scheduleInTurn(p.pid)); err == nil {
+	if err = errors.Join(unix.Setpriority(unix.PRIO_PROCESS, p.pid, a.Nice), s.turns.process(p.pid)); err == nil {
 		_, err = p.order('!', -1)
 	}
 	if err == nil {
@@ -99,14 +99,6 @@ func (s *System) spawn(a bindertest.Attr) (*process, error) {
 		return nil, err
 	}
 	return p, nil
-}
-
-// scheduleInTurn has a process's threads run one after the other, each until it waits:
-// those that a call wakes run in the order of its wakes, when it has ended. Else it
-// would be a matter of time which of them finds what. The nice value, which no such
-// thread is scheduled by, is kept all the same.
-func scheduleInTurn(pid int) error {
-	return unix.SchedSetAttr(pid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}, 0)
 }
 
 // exec runs the program with its descriptors: three of /dev/null, then the sockets.
@@ -244,6 +236,9 @@ func (p *process) end() error {
 		return nil
 	}
 	p.alive = false
+	if err := p.sys.turns.workers(); err != nil {
+		return err
+	}
 	_ = p.os.Kill()
 	dead := make(chan error, 1)
 	go func() {

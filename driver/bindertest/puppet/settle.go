@@ -86,6 +86,8 @@ func (t *thread) prepare(c bindertest.Call) (bindertest.Call, error) {
 		p.spoilt = p.spoilt || c.Addr < bindertest.MapAddr
 	case bindertest.OpOpen:
 		c.Name = s.device(c.Name)
+	case bindertest.OpClose:
+		return c, s.turns.workers()
 	case bindertest.OpPipe, bindertest.OpFile:
 		s.files = true
 	case bindertest.OpGive:

@@ -21,6 +21,8 @@ type Config struct {
 	Device  func(context string) string // the device node of a context
 	Has     []bindertest.Feature
 	Pool    *Pool        // processes of earlier Systems to use again; nil: none
+	Turns   *Turns       // nil: it is the scheduler that decides which of several threads runs
+	Listen  bool         // to the driver's failure reports
 	Left    func() error // says what the driver still holds when no process is left; nil: nothing to look at
 }
 
@@ -38,6 +40,8 @@ type System struct {
 	alone     func(loadavg []byte, err error) (bool, error)
 	processes map[uint32]*process // by pid
 	files     bool                // files besides binder's are in play
+	reports   *reports
+	turns     *Turns
 	buf       []byte
 }
 
@@ -45,7 +49,7 @@ var _ bindertest.System = (*System)(nil)
 
 // New makes a System without a process.
 func New(c Config) (*System, error) {
-	release, err := kernel()
+	release, err := Kernel()
 	if err != nil {
 		return nil, err
 	}
@@ -53,14 +57,19 @@ func New(c Config) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &System{
+	s := &System{
 		name: c.Name, program: c.Program, kernel: release, device: c.Device, has: c.Has, left: c.Left, pool: c.Pool,
 		null: null, load: procFile{path: "/proc/loadavg", fd: -1}, alone: alone, processes: map[uint32]*process{},
-	}, nil
+		turns: c.Turns,
+	}
+	if c.Listen {
+		s.reports, err = listenReports()
+	}
+	return s, err
 }
 
-// kernel is this machine's release, up to its minor.
-func kernel() (string, error) {
+// Kernel is this machine's release, up to its minor.
+func Kernel() (string, error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return "", err
@@ -75,7 +84,9 @@ func kernel() (string, error) {
 func (s *System) Name() string                  { return s.name }
 func (s *System) Kernel() string                { return s.kernel }
 func (s *System) Has(f bindertest.Feature) bool { return slices.Contains(s.has, f) }
-func (s *System) Reports() []bindertest.Report  { return nil }
+
+// Reports returns what has come since the last time.
+func (s *System) Reports() ([]bindertest.Report, error) { return s.reports.take() }
 
 // Spawn starts a process.
 func (s *System) Spawn(a bindertest.Attr) (bindertest.Process, error) {
@@ -105,6 +116,6 @@ func (s *System) Close() error {
 		errs = append(errs, s.left())
 	}
 	s.load.close()
-	errs = append(errs, s.null.Close())
+	errs = append(errs, s.reports.close(), s.null.Close())
 	return errors.Join(errs...)
 }
