@@ -8,6 +8,14 @@ import (
 	"virtbinder/driver/uapi"
 )
 
+// instant is a time since the program began. It is half as dear as a time.Time, and each
+// transaction needs one.
+type instant time.Duration
+
+var beginning = time.Now()
+
+func now() instant { return instant(time.Since(beginning)) }
+
 // logSize is how many transactions each log remembers, as in the kernel's driver.
 const logSize = 32
 
@@ -30,6 +38,8 @@ type LogEntry struct {
 	OffsetsSize uint64    `json:"offsets_size"`
 	Error       uint32    `json:"error"` // BR code, 0 for success
 	Param       int32     `json:"param"` // -errno behind it
+
+	started instant
 }
 
 // ErrorName names what the sender, or for a reply the caller, was answered; "" for
@@ -47,17 +57,22 @@ type logRing struct {
 	n       uint64 // ever added
 }
 
-func (l *logRing) add(e *LogEntry) {
-	l.entries[l.n%logSize] = *e
+// next is the place of another entry, which holds an old one.
+func (l *logRing) next() *LogEntry {
+	e := &l.entries[l.n%logSize]
 	l.n++
+	return e
 }
 
 // list copies what is there, oldest first.
 func (l *logRing) list() []LogEntry {
 	n := min(l.n, logSize)
 	out := make([]LogEntry, 0, n)
+	wall, at := time.Now(), now()
 	for i := l.n - n; i < l.n; i++ {
-		out = append(out, l.entries[i%logSize])
+		e := l.entries[i%logSize]
+		e.Time = wall.Add(time.Duration(e.started - at))
+		out = append(out, e)
 	}
 	return out
 }
@@ -65,7 +80,8 @@ func (l *logRing) list() []LogEntry {
 // log remembers the transaction that was built, and how it ended.
 func (bd *builder) log(f failure) {
 	p := bd.th.proc
-	e := LogEntry{ID: bd.id, Time: bd.started, Type: "call", FromPID: p.pid, FromTID: bd.th.tid, Context: p.ctx.name,
+	e := p.vm.log.next()
+	*e = LogEntry{ID: bd.id, started: bd.started, Type: "call", FromPID: p.pid, FromTID: bd.th.tid, Context: p.ctx.name,
 		Node: bd.nodeID, Handle: uint32(bd.tr.Target), Code: bd.tr.Code, Flags: bd.tr.Flags,
 		DataSize: bd.tr.DataSize, OffsetsSize: bd.tr.OffsetsSize}
 	switch {
@@ -82,9 +98,8 @@ func (bd *builder) log(f failure) {
 	}
 	if f != accepted {
 		e.Error, e.Param = f.cmd, -int32(f.param)
-		p.vm.failedLog.add(&e)
+		*p.vm.failedLog.next() = *e
 	}
-	p.vm.log.add(&e)
 }
 
 // Log returns the last transactions, or the last that failed, oldest first.

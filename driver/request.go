@@ -145,7 +145,9 @@ func (r *Request) reset(vm *VM) {
 
 // Clear makes p an empty success.
 func (p *Response) Clear() {
-	*p = Response{BR: p.BR[:0], Fix: p.Fix[:0], Reports: p.Reports[:0], TxnPos: NoPos, Nice: NoNice}
+	p.Status, p.Flags, p.Val, p.WriteConsumed = 0, 0, 0, 0
+	p.BR, p.Fix, p.Reports, p.ReportsLost = p.BR[:0], p.Fix[:0], p.Reports[:0], 0
+	p.TxnPos, p.SenderEUID, p.SenderProc, p.Delivery, p.Nice = NoPos, 0, 0, 0, NoNice
 }
 
 // returnFiles gives back the files that no executed command has taken.

@@ -3,8 +3,6 @@
 package driver
 
 import (
-	"time"
-
 	"golang.org/x/sys/unix"
 
 	"virtbinder/driver/uapi"
@@ -23,7 +21,7 @@ type builder struct {
 	reply bool
 
 	id        uint64
-	started   time.Time
+	started   instant
 	target    *Process
 	toThread  *Thread
 	node      *Node        // with a strong and a tmp reference

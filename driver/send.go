@@ -3,8 +3,6 @@
 package driver
 
 import (
-	"time"
-
 	"golang.org/x/sys/unix"
 
 	"virtbinder/driver/uapi"
@@ -46,7 +44,7 @@ func (bd *builder) start(x *Exec, th *Thread, r *Request, g *Gather, tr uapi.Tra
 	l, fn := bd.layout, bd.copyFn
 	l.reset()
 	*bd = builder{x: x, th: th, r: r, g: g, tr: tr, reply: reply, layout: l, copyFn: fn}
-	bd.id, bd.started = x.core.nextID(), time.Now()
+	bd.id, bd.started = x.core.nextID(), now()
 	th.ee = extendedError{id: bd.id, command: uapi.BR_OK}
 }
 

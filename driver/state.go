@@ -127,7 +127,7 @@ type BufferState struct {
 // the newest first. Each is the callee's to keep.
 func (vm *VM) States(pid uint32, yield func(*ProcessState) bool) {
 	vm.eachProcess(pid, func(v *visit, p *Process) bool {
-		s := (&viewer{visit: v, p: p, now: time.Now()}).process()
+		s := (&viewer{visit: v, p: p, now: now()}).process()
 		return v.outside(func() bool { s.sort(); return yield(s) })
 	})
 }
@@ -135,7 +135,7 @@ func (vm *VM) States(pid uint32, yield func(*ProcessState) bool) {
 // DeadNodes returns the objects whose process died while others hold handles.
 func (vm *VM) DeadNodes() []NodeState {
 	vm.core.mu.Lock()
-	w := &viewer{visit: &visit{core: vm.core, left: visitSteps}, now: time.Now()}
+	w := &viewer{visit: &visit{core: vm.core, left: visitSteps}, now: now()}
 	var out []NodeState
 	for n := range vm.deadNodes {
 		if len(out) == maxShown {
@@ -168,7 +168,7 @@ func (s *ProcessState) OnlyTransactions() bool {
 type viewer struct {
 	*visit
 	p   *Process
-	now time.Time
+	now instant
 	cut bool
 }
 
@@ -245,7 +245,7 @@ func (w *viewer) thread(th *Thread) ThreadState {
 
 func (w *viewer) transaction(t *Transaction) TransactionState {
 	s := TransactionState{ID: t.id, Incoming: t.toProc == w.p && w.p != nil, FromPID: t.fromPID, FromTID: t.fromTID,
-		Code: t.code, Flags: t.flags, Priority: t.nice, NeedReply: t.needReply, ElapsedMS: w.now.Sub(t.started).Milliseconds()}
+		Code: t.code, Flags: t.flags, Priority: t.nice, NeedReply: t.needReply, ElapsedMS: time.Duration(w.now - t.started).Milliseconds()}
 	if t.toProc != nil {
 		s.ToPID = t.toProc.pid
 	}

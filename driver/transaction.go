@@ -4,7 +4,6 @@ package driver
 
 import (
 	"encoding/binary"
-	"time"
 
 	"virtbinder/driver/uapi"
 )
@@ -18,7 +17,7 @@ type Transaction struct {
 	id   uint64
 	home *VM // whose counters it is on
 
-	started    time.Time
+	started    instant
 	fromPID    uint32 // of the sender, also where from is nil
 	fromTID    uint32
 	needReply  bool

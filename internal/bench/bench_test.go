@@ -33,7 +33,7 @@ func TestFigureOfRounds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f, err := all.figure(wanted{bench: "Call/4096B-2", against: "Call/0B-2", called: "null call", target: atMost(1.4)})
+	f, err := all.figure(wanted{section: "device", bench: "Call/4096B-2", against: "Call/0B-2", called: "null call", target: atMost(1.4)})
 	if err != nil || f.Value != 3000 || f.Ratio != 1.5 || f.Unit != "ns" || f.Met() {
 		t.Errorf("%+v, %v", f, err)
 	}
@@ -41,7 +41,7 @@ func TestFigureOfRounds(t *testing.T) {
 	if err != nil || f.Value != 1 || f.Unit != "allocs" || !f.Met() {
 		t.Errorf("%+v, %v", f, err)
 	}
-	if _, err := all.figure(wanted{bench: "Call/1B-2"}); err == nil {
+	if _, err := all.figure(wanted{section: "device", bench: "Call/1B-2"}); err == nil {
 		t.Error("a figure of a benchmark that was not run")
 	}
 }

@@ -40,6 +40,11 @@ func (m *Memory) ReadAt(p []byte, gpa uint64) error { return m.copyRange(p, gpa,
 func (m *Memory) WriteAt(p []byte, gpa uint64) error { return m.copyRange(p, gpa, true) }
 
 func (m *Memory) copyRange(p []byte, gpa uint64, write bool) error {
+	if r := m.find(gpa); r != nil && uint64(len(p)) <= r.end()-gpa && r.enter() { // nearly always
+		_, err := copyRegion(r, p, gpa, write)
+		r.leave()
+		return err
+	}
 	if !m.Check(gpa, uint64(len(p))) {
 		return &RangeError{GPA: gpa, Len: uint64(len(p))}
 	}
