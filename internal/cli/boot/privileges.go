@@ -18,7 +18,11 @@ func closeIn(cfg *config.Config, dirs []string, log *slog.Logger) error {
 		log.Warn("no jail: seccomp and Landlock are switched off (--no-sandbox)")
 		return jail.DropCapabilities()
 	}
-	s, err := jail.Enter(jail.Rules{Dirs: dirs, Read: hostFacts, Network: usesNetwork(cfg)})
+	rules := jail.Rules{Dirs: dirs, Read: hostFacts, Network: usesNetwork(cfg)}
+	if rules.Network {
+		rules.Read = slices.Concat(hostFacts, resolverFiles)
+	}
+	s, err := jail.Enter(rules)
 	if err != nil {
 		return err
 	}
@@ -35,6 +39,9 @@ var hostFacts = []string{
 	"/proc/self/mountinfo", "/proc/1/mountinfo", "/proc/self/ns", "/proc/sys/net/core",
 	"/sys/module/binder", "/sys/module/binder_linux", "/sys/module/rust_binder",
 }
+
+// resolverFiles are what names are looked up by, for the guest of a user-mode network.
+var resolverFiles = []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/services"}
 
 // usesNetwork says whether a guest's connections are made by this process.
 func usesNetwork(cfg *config.Config) bool {
