@@ -25,8 +25,8 @@ func start(t *testing.T, forwards ...Forward) *Network {
 	return n
 }
 
-// arp asks for the gateway's address.
-func arp() []byte {
+// arpRequest asks for the gateway's address.
+func arpRequest() []byte {
 	b := make([]byte, vnet.HeaderSize, vnet.HeaderSize+60)
 	b = append(b, 255, 255, 255, 255, 255, 255)
 	b = append(b, station...)
@@ -40,7 +40,7 @@ func arp() []byte {
 func answered(t *testing.T, n *Network) {
 	t.Helper()
 	_ = n.SetReadDeadline(time.Now().Add(time.Minute))
-	if _, err := n.Write(arp()); err != nil {
+	if _, err := n.Write(arpRequest()); err != nil {
 		t.Fatal(err)
 	}
 	p := make([]byte, vnet.HeaderSize+1600)
@@ -67,17 +67,17 @@ func TestHostileFrames(t *testing.T) {
 	n := start(t)
 	answered(t, n)
 	ip := func(to ...byte) []byte {
-		b := arp()
+		b := arpRequest()
 		f := b[vnet.HeaderSize:]
 		f[12], f[13], f[14] = 8, 0, 0x45
 		copy(f[ipv4Dest:], to)
 		return b
 	}
 	for what, b := range map[string][]byte{
-		"no frame":          arp()[:vnet.HeaderSize],
-		"13 bytes":          arp()[:vnet.HeaderSize+13],
-		"too long":          append(arp(), make([]byte, 1600)...),
-		"another's address": bytes.Replace(arp(), station, net.HardwareAddr{2, 2, 2, 2, 2, 2}, 1),
+		"no frame":          arpRequest()[:vnet.HeaderSize],
+		"13 bytes":          arpRequest()[:vnet.HeaderSize+13],
+		"too long":          append(arpRequest(), make([]byte, 1600)...),
+		"another's address": bytes.Replace(arpRequest(), station, net.HardwareAddr{2, 2, 2, 2, 2, 2}, 1),
 		"to loopback":       ip(127, 0, 0, 1),
 		"to 0.0.0.0":        ip(0, 0, 0, 0),
 	} {
@@ -103,7 +103,7 @@ func FuzzFrames(f *testing.F) {
 			}
 		}
 	}()
-	f.Add(arp()[vnet.HeaderSize:])
+	f.Add(arpRequest()[vnet.HeaderSize:])
 	f.Add([]byte{1, 2, 3})
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		b := append(make([]byte, vnet.HeaderSize), frame...)
