@@ -28,10 +28,10 @@ func sending(c cmd, format string, args ...any) line {
 }
 
 // commands makes one BINDER_WRITE_READ of a few commands that fit what the thread is
-// in the middle of, mostly. Transactions come first: our guest driver learns from the
-// first one whom it is for, and sends it and the rest once more. What commands before
-// it had woken would run between, as it may with the stock driver where there is
-// another processor; here that never runs it before the call is over.
+// in the middle of, mostly. At most one is a transaction, and that comes first: our
+// guest driver may learn from a transaction that it took it for another's, and sends it
+// and the rest once more. What the commands before it have woken runs between, as it may
+// with the stock driver where there is another processor; here that never does.
 func (r *runner) commands(c choice) {
 	var lines []line
 	n := 1 + r.rng.IntN(maxCommands)
@@ -39,20 +39,15 @@ func (r *runner) commands(c choice) {
 		n = 0 // it waits for its reply
 	}
 	for i := range n {
-		if l := r.command(c); l.cmd != nil && r.step.Drop&(1<<i) == 0 {
+		l := r.command(c, len(lines) > 0 && lines[0].transaction)
+		switch {
+		case l.cmd == nil || r.step.Drop&(1<<i) != 0:
+		case l.transaction:
+			lines = slices.Insert(lines, 0, l)
+		default:
 			lines = append(lines, l)
 		}
 	}
-	slices.SortStableFunc(lines, func(a, b line) int {
-		switch {
-		case a.transaction == b.transaction:
-			return 0
-		case a.transaction:
-			return -1
-		default:
-			return 1
-		}
-	})
 	var cmds []cmd
 	var text []string
 	for _, l := range lines {
@@ -67,10 +62,11 @@ func (r *runner) commands(c choice) {
 	}
 }
 
-// command chooses one; an empty line where there is nothing sensible.
-func (r *runner) command(c choice) line {
+// command chooses one; an empty line where there is nothing sensible. sent says that
+// it can be no transaction any more.
+func (r *runner) command(c choice, sent bool) line {
 	switch {
-	case c.th.serving > 0 && r.chance(45):
+	case c.th.serving > 0 && !sent && r.chance(45):
 		return r.reply(c)
 	case len(c.acks) > 0 && r.chance(50):
 		return r.acknowledge(c)
@@ -80,6 +76,8 @@ func (r *runner) command(c choice) line {
 		return r.freeBuffer(c)
 	}
 	switch k := r.rng.IntN(100); {
+	case sent && (k < 50 || k == 91):
+		return line{}
 	case k < 35:
 		return r.call(c)
 	case k < 50:
