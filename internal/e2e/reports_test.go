@@ -515,8 +515,11 @@ func bootGuest(t *testing.T, series string, flags ...string) *machine {
 	ended := make(chan struct{})
 	go func() { _ = m.cmd.Wait(); close(ended) }()
 	t.Cleanup(func() {
-		_ = m.cmd.Process.Signal(syscall.SIGTERM)
+		signalled := m.cmd.Process.Signal(syscall.SIGTERM) == nil
 		<-ended
+		if code := m.cmd.ProcessState.ExitCode(); signalled && code != 6 {
+			t.Errorf("SIGTERM ends the process with %d, not 6", code)
+		}
 		if log := m.log.String(); !strings.Contains(log, "jailed") || strings.Contains(log, "landlock=0 ") {
 			t.Error("the machine was not jailed, or only in part")
 		}

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"virtbinder/internal/config"
+	"virtbinder/internal/docs"
 	"virtbinder/internal/machine"
 	"virtbinder/vmm"
 )
@@ -168,6 +169,47 @@ func TestDryRun(t *testing.T) {
 	}
 	if again, _, err = config.Parse("printed", js.Bytes()); err != nil || cmp.Diff(want, again) != "" { // JSON is YAML
 		t.Errorf("%v\n%s", err, js.Bytes())
+	}
+}
+
+// TestExamples: every command line in boot.md and in the help is one that boot takes.
+func TestExamples(t *testing.T) {
+	pages, err := docs.Blocks("boot.md", "sh")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("%d examples, %v", len(pages), err)
+	}
+	text := Command{}.Help()
+	for _, b := range pages {
+		text += "\n" + b.Text
+	}
+	n := 0
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); !strings.HasPrefix(line, "virtbinder ") || strings.Contains(line, "--config") {
+			continue
+		}
+		n++
+		line, _, _ = strings.Cut(line, "   ") // what the help says of it
+		words, err := exec.Command("sh", "-c", "for w in "+line+`; do printf '%s\n' "$w"; done`).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var main struct {
+			LogLevel *config.Levels
+			Boot     Command `cmd:""`
+		}
+		p, err := kong.New(&main)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = p.Parse(strings.Split(strings.TrimSpace(string(words)), "\n")[1:]); err == nil {
+			_, err = main.Boot.resolve(main.LogLevel)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	if n < 10 {
+		t.Errorf("%d examples were found", n)
 	}
 }
 

@@ -46,6 +46,18 @@ type Cmd struct {
 	Stdout, Stderr io.Writer `kong:"-"`
 }
 
+// Help is shown with --help.
+func (Cmd) Help() string {
+	return `The exit code is the command's; 128 plus the signal if one killed it; 127 if there is no such program, 126 if it
+cannot be run, 125 if the VM could not be reached.
+
+Examples:
+
+  virtbinder exec android -- service list
+  virtbinder exec android --wait 60s -u 1000 -- id        once it has booted
+  virtbinder exec android -d --log /data/top.log -- top   left running`
+}
+
 // ExitError is the exit code to end with. Err is nil when that is all there is to
 // say, because the command ran and ended with the code.
 type ExitError struct {
