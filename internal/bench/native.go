@@ -16,7 +16,7 @@ type wanted struct {
 	unit    string  // of the benchmark; that of its section if empty
 	against string  // another benchmark
 	times   float64 // so many of it; 1 if 0
-	called  string  // what they are together
+	called  string  // what they are together; "" for the difference
 	target  *float64
 }
 
@@ -48,12 +48,13 @@ var coreFigures = []wanted{
 	{section: "scale", name: "host memory of an idle process", bench: "CallAmong/10000Processes", unit: "B/process", target: atMost(8192)},
 }
 
-var deviceSuite = suite{pkg: "./internal/bench/device", pattern: ".", cpus: "2", time: "100ms", rounds: 9}
+var deviceSuite = suite{pkg: "./internal/bench/device", pattern: ".", cpus: "2", time: "60ms", rounds: 11, urgent: true}
 
 var deviceFigures = []wanted{
 	{section: "device", name: "an eventfd ping-pong", bench: "EventfdPingPong-2"},
 	{section: "device", name: "ring round trip", bench: "Ping-2", against: "EventfdPingPong-2", called: "an eventfd ping-pong"},
 	{section: "device", name: "null call", bench: "Call/0B-2", against: "EventfdPingPong-2", times: 2, called: "two eventfd ping-pongs"},
+	{section: "device", name: "null call, beyond two eventfd ping-pongs", bench: "Call/0B-2", against: "EventfdPingPong-2", times: 2, target: atMost(3000)},
 	{section: "device", name: "null call", bench: "Call/0B-2", against: "UnixEcho/0B-2", called: "unix-socket echo"},
 	{section: "device", name: "null call", bench: "Call/0B-2", against: "GRPC/0B-2", called: "gRPC-Go over a unix socket", target: atMost(0.2)},
 	{section: "device", name: "4 KiB", bench: "Call/4096B-2", against: "UnixEcho/4096B-2", called: "unix-socket echo"},
@@ -88,7 +89,8 @@ var timeUnit = map[string]string{"core": "cpu-ns/op", "scale": "cpu-ns/op", "dev
 
 var shortUnit = map[string]string{"ns/op": "ns", "cpu-ns/op": "ns", "allocs/op": "allocs", "B/process": "bytes"}
 
-// figure makes one figure; a ratio is the median of the rounds' ratios.
+// figure makes one figure; a ratio is the median of the rounds' ratios, a difference that
+// of their differences.
 func (all samples) figure(w wanted) (Figure, error) {
 	if w.unit == "" {
 		w.unit = timeUnit[w.section]
@@ -109,10 +111,15 @@ func (all samples) figure(w wanted) (Figure, error) {
 	if len(to) != len(v) {
 		return f, fmt.Errorf("%s was measured %d times, %s %d times", w.bench, len(v), w.against, len(to))
 	}
-	ratios := make([]float64, len(v))
+	ratios, beyond := make([]float64, len(v)), make([]float64, len(v))
 	for i := range v {
-		ratios[i] = v[i] / (to[i] * max(w.times, 1))
+		other := to[i] * max(w.times, 1)
+		ratios[i], beyond[i] = v[i]/other, v[i]-other
 	}
-	f.Ratio = median(ratios)
+	if w.called == "" {
+		f.Value = median(beyond)
+	} else {
+		f.Ratio = median(ratios)
+	}
 	return f, nil
 }

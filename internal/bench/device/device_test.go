@@ -5,6 +5,7 @@ package device
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -19,9 +20,15 @@ var sizes = []int{0, 4 << 10, 64 << 10, 512 << 10}
 
 const ramSize = 32 << 20
 
+// threads is what each process has at most: a thread that comes back from a system call
+// must find a place in Go's scheduler, as in the VMM.
+const threads = 8
+
 // startGuest makes a device in worker mode and a guest for it in another process.
 func startGuest(b *testing.B) *peer {
 	b.Helper()
+	before := runtime.GOMAXPROCS(threads)
+	b.Cleanup(func() { runtime.GOMAXPROCS(before) })
 	memory, err := virtiotest.Memfd("guest memory", ramSize)
 	if err != nil {
 		b.Fatal(err)

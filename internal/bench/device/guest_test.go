@@ -45,6 +45,7 @@ type order struct {
 
 func guestRole() error {
 	debug.SetGCPercent(-1) // a guest kernel has none
+	runtime.GOMAXPROCS(threads)
 	var g *guest
 	return obey(func(o order) (err error) {
 		switch {
