@@ -51,7 +51,7 @@ type GuestCmd struct {
 }
 
 // guestTries is how often a guest is measured until it lives to the end: in the lab, one
-// with two processors sometimes ends in a triple fault, see docs/decisions.md.
+// with two processors was seen to end in a triple fault, see docs/decisions.md.
 const guestTries = 3
 
 func (c *GuestCmd) tryAgain(ctx context.Context, top string) (err error) {
