@@ -17,7 +17,7 @@ help: ## list the targets
 run: setup images build initrd ## the demonstration, from nothing: images, guest, Android's servicemanager, reports on netlink
 	$(BIN) demo
 
-test: setup images build initrd oracle-programs unit e2e ## unit tests, then the same path as `run` as an automated test
+test: setup images build initrd debian oracle-programs unit e2e ## unit tests, then the same path as `run` as an automated test
 
 unit: fuzz ## vet and the tests that need neither a VM nor root
 	$(GO) vet ./...

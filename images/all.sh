@@ -18,4 +18,5 @@ trap 'kill -- -"$android" 2>/dev/null || true' EXIT
 "$IMAGES_DIR/qemu.sh"
 "$IMAGES_DIR/kernel.sh" 6.12 6.1 7.x
 "$IMAGES_DIR/l1.sh" 6.12 7.x
+"$IMAGES_DIR/debian.sh" tree
 wait "$android" || die "the Android userspace is not there, see above"

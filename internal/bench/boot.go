@@ -22,7 +22,7 @@ import (
 // start of the VMM's program to the init's first words on the serial port.
 
 const (
-	bootRounds = 7
+	bootRounds = 5
 	bootReach  = "init was reached"
 	// bootTime bounds one boot; on a loaded machine a slow one is no failure.
 	bootTime = 5 * time.Minute
