@@ -86,7 +86,7 @@ func bootFigures(times bootTimes) []Figure {
 	var all []Figure
 	fastest := 1
 	for i, v := range vmms {
-		all = append(all, Figure{Section: "boot", Name: v.name, Value: median(times[v.name]), Unit: "ns", Command: "make bench-boot"})
+		all = append(all, Figure{Section: "boot", Name: v.name, Value: median(times[v.name]) / float64(time.Millisecond), Unit: "ms", Command: "make bench-boot"})
 		if i > 0 && all[i].Value < all[fastest].Value {
 			fastest = i
 		}

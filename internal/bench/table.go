@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -35,6 +36,11 @@ func (r *Result) table(section string) string {
 	}
 	fmt.Fprintf(&b, "\nMade by %s.\n", strings.Join(said, ", "))
 	return b.String()
+}
+
+// has says whether something of a section was measured.
+func (r *Result) has(section string) bool {
+	return slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.Section == section })
 }
 
 func (f *Figure) value() string {
@@ -69,7 +75,8 @@ func (f *Figure) target() string {
 	return "≤ " + limit + ": **missed**"
 }
 
-// show puts the tables into a page, each between its section's marks.
+// show puts the tables into a page, each between its section's marks. What this result
+// has nothing of stays as it is.
 func (r *Result) show(path string) error {
 	page, err := os.ReadFile(path)
 	if err != nil {
@@ -81,7 +88,9 @@ func (r *Result) show(path string) error {
 		if i < 0 || j < i {
 			return fmt.Errorf("%s: no place for the figures of %s between %q and %q", path, s, begin, end)
 		}
-		page = append(append(append([]byte{}, page[:i+len(begin)]...), r.table(s)...), page[j:]...)
+		if r.has(s) {
+			page = append(append(append([]byte{}, page[:i+len(begin)]...), r.table(s)...), page[j:]...)
+		}
 	}
 	return os.WriteFile(path, page, 0o644)
 }
