@@ -17,8 +17,8 @@ var differences = []Difference{
 	{Scenario: "freeze/target-dies-while-waiting", Reason: "BINDER_FREEZE does not wait for a process that is dead; the stock driver sits out the timeout, then EAGAIN"},
 	{Scenario: "oneway/update-files", Reason: "a superseded oneway gives up the files it carried; the stock driver leaks them before 7.3"},
 	{Scenario: "oneway/spam-others", Kernels: []string{"6.1"}, Reason: "only a sender's earlier oneways are counted, as in 6.12; 6.1's driver counts the one it is just making too"},
-	{Scenario: "regression/spam-reused-buffer", Reason: "the same; 6.12's driver counts the one it is just making if the record for it was last used for " +
-		"the same sender"},
+	{Scenario: "regression/spam-reused-buffer", Reason: "only a sender's earlier oneways are counted; 6.12's driver counts the one it is just making " +
+		"too if the record for it was last used for the same sender, and 6.1's does always"},
 	{Scenario: "file/other-process-ioctl", Reason: "an ioctl that is about the calling thread, or a poll, from another process than the opener's " +
 		"is refused (EINVAL, POLLERR), as the kernel's Rust driver does: a thread belongs to the process that opened the file"},
 	{Scenario: "mmap/never-used", Reason: "the whole mapping is there from the start and reads as zero; the stock driver inserts a page when a " +

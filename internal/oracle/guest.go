@@ -33,7 +33,7 @@ func (c *GuestCmd) Run() error {
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(128 << 20)
 	g := &guest{program: c.Program, out: json.NewEncoder(os.Stdout), pool: &puppet.Pool{}, turns: puppet.NewTurns(), drivers: []string{ours}}
-	if err := errors.Join(neverWrapPIDs(), loadPolicy(), yieldToPuppets()); err != nil {
+	if err := errors.Join(steady(), loadPolicy(), yieldToPuppets()); err != nil {
 		return err
 	}
 	if !c.Alone {

@@ -12,9 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// neverWrapPIDs keeps thread ids in the order of their threads' starts: what looks at
-// all threads of a process does so in the order of their ids.
-func neverWrapPIDs() error { return os.WriteFile("/proc/sys/kernel/pid_max", []byte("4194304"), 0) }
+// steady has the kernel do always the same: thread ids keep the order of their threads'
+// starts (what looks at all threads of a process does so in the order of their ids), and
+// a puppet whose turn it is keeps the processor, however slow the machine. One that is
+// held back would not count among those that can run.
+func steady() error {
+	return errors.Join(os.WriteFile("/proc/sys/kernel/pid_max", []byte("4194304"), 0),
+		os.WriteFile("/proc/sys/kernel/sched_rt_runtime_us", []byte("-1"), 0))
+}
 
 // yieldToPuppets makes the calling goroutine's thread run only when nothing else
 // wants to: a puppet that is told something runs until it sleeps, and then everything
