@@ -47,17 +47,16 @@ const budget = 200
 func (g *guest) program1(seed uint64) *ProgramLine {
 	p := bindertest.NewProgram(seed)
 	out := &ProgramLine{Seed: seed, Result: Unstable}
-	our, their := g.once(ours, p), g.once(stock, p)
-	if our == their {
+	found, differs := g.differ(p, 1)
+	if !differs {
 		out.Result = Equal
 		return out
 	}
-	if small, differs := g.smallest(p); differs {
-		p = small
-		our, their = g.once(ours, p), g.once(stock, p)
+	if sure, differs := g.differ(p, proofs); differs {
 		out.Result = Different
+		p, found = g.smallest(p, sure)
 	}
-	out.Steps, out.Diff, out.Theirs = len(p.Steps), judge("", "", their, our).Diff, their
+	out.Steps, out.Diff, out.Theirs = len(p.Steps), judge("", "", found.their, found.our).Diff, found.their
 	if sys, err := g.newSystem(stock, stockFeatures()); err == nil {
 		out.Source, _ = p.Source(sys)
 		_ = sys.Close()
@@ -66,20 +65,21 @@ func (g *guest) program1(seed uint64) *ProgramLine {
 }
 
 // smallest finds a small part of a program in which the drivers still differ, and is
-// sure of it. It reports false if there is none: the program itself does not always.
-func (g *guest) smallest(p bindertest.Program) (small bindertest.Program, differs bool) {
-	if !g.differs(p, proofs) {
-		return p, false
-	}
+// sure of it. Else it is the program itself, and what is known of that.
+func (g *guest) smallest(p bindertest.Program, known pair) (bindertest.Program, pair) {
 	left := budget
-	small = p.Minimize(func(p bindertest.Program) bool {
+	small := p.Minimize(func(p bindertest.Program) bool {
 		left--
-		return left >= 0 && g.differs(p, tries)
+		if left < 0 {
+			return false
+		}
+		_, differs := g.differ(p, tries)
+		return differs
 	})
-	if !g.differs(small, proofs) {
-		return p, true // what is small is not sure
+	if sure, differs := g.differ(small, proofs); differs {
+		return small, sure
 	}
-	return small, true
+	return p, known
 }
 
 // once runs a program, made of what both drivers of this kernel can do; a machine that
@@ -96,15 +96,18 @@ func (g *guest) try(name string, p bindertest.Program) (transcript string, err e
 	return g.run(name, stockFeatures(), p.Scenario())
 }
 
-// differs reports whether the drivers never do the same.
-func (g *guest) differs(p bindertest.Program, tries int) bool {
+// pair is what a program came to on both drivers.
+type pair struct{ our, their string }
+
+// differ reports whether the drivers never do the same, and what they did last.
+func (g *guest) differ(p bindertest.Program, tries int) (last pair, differs bool) {
 	our, their := map[string]bool{}, map[string]bool{}
 	for range tries {
-		a, b := g.once(ours, p), g.once(stock, p)
-		our[a], their[b] = true, true
-		if our[b] || their[a] {
-			return false
+		last = pair{g.once(ours, p), g.once(stock, p)}
+		our[last.our], their[last.their] = true, true
+		if our[last.their] || their[last.our] {
+			return last, false
 		}
 	}
-	return true
+	return last, true
 }
