@@ -212,8 +212,8 @@ func testDebian(t *testing.T, top, dir string) {
 		"--net", fmt.Sprintf("user,forward=tcp:127.0.0.1:%d:7", forward), "--console", "file:"+filepath.Join(dir, "debian-serial.txt"), "--console", "hvc=unix:"+socket)
 	c := p.connect(socket)
 	c.login()
-	checkDriver(t, c, debian)
-	checkDisks(t, c)
+	checkDriver(c)
+	checkDisks(c)
 	checkNetwork(t, c, forward)
 	c.types("poweroff\n")
 	p.exits(0)
@@ -227,42 +227,44 @@ func testDebian(t *testing.T, top, dir string) {
 	}
 }
 
-// checkDriver looks at our driver, which udev has loaded, the clock and the random
-// numbers.
-func checkDriver(t *testing.T, c *terminal, debian string) {
-	t.Helper()
-	kernel := c.run("uname -r; grep -c . /proc/cpuinfo >/dev/null")
-	for line, want := range map[string]string{
-		"grep -o '^virtbinder ' /proc/modules": "virtbinder",
-		"modinfo -n virtbinder":                "/lib/modules/" + kernel + "/updates/virtbinder.ko",
-		"stat -c %F /dev/binder":               "character special file",
-		"cat /sys/devices/system/clocksource/clocksource0/current_clocksource": "kvm-clock",
-		"cat /sys/class/misc/hw_random/rng_current":                            "virtio_rng.0",
-		"dd if=/dev/hwrng bs=64 count=1 iflag=fullblock 2>/dev/null | wc -c":   "64",
-	} {
-		if got := c.run(line); got != want {
-			t.Errorf("%s: %q, want %q", line, got, want)
+// expects runs command lines, in turn, and compares what they print.
+func (c *terminal) expects(lines [][2]string) {
+	c.t.Helper()
+	for _, l := range lines {
+		if got := c.run(l[0]); got != l[1] {
+			c.t.Errorf("%s: %q, want %q", l[0], got, l[1])
 		}
 	}
 }
 
+// checkDriver looks at our driver, which udev has loaded, the clock and the random
+// numbers.
+func checkDriver(c *terminal) {
+	c.t.Helper()
+	kernel := c.run("udevadm settle; uname -r")
+	c.expects([][2]string{
+		{"grep -o '^virtbinder ' /proc/modules", "virtbinder"},
+		{"modinfo -n virtbinder", "/lib/modules/" + kernel + "/updates/virtbinder.ko"},
+		{"stat -c %F /dev/binder", "character special file"},
+		{"cat /sys/devices/system/clocksource/clocksource0/current_clocksource", "kvm-clock"},
+		{"cat /sys/class/misc/hw_random/rng_current", "virtio_rng.0"},
+		{"dd if=/dev/hwrng bs=64 count=1 iflag=fullblock 2>/dev/null | wc -c", "64"},
+	})
+}
+
 // checkDisks reads and writes; vdb is ours to write, vdc is not.
-func checkDisks(t *testing.T, c *terminal) {
-	t.Helper()
-	for line, want := range map[string]string{
-		"cat /sys/block/vda/serial /sys/block/vdb/serial /sys/block/vdc/serial": "disk0disk1disk2",
-		"cat /sys/block/vdb/ro /sys/block/vdc/ro":                               "0\n1",
-		"cat /sys/block/vdb/size":                                               "2048",
-		"cat /sys/block/vdb/queue/write_cache":                                  "write back",
-		"dd if=/dev/vdc bs=16 count=1 skip=100 2>/dev/null":                     "0123456789abcdef",
-		"dd if=/dev/zero of=/dev/vdc bs=512 count=1 2>/dev/null; echo $?":       "1",
-		"head -c 4096 /dev/zero | tr '\\0' W | dd of=/dev/vdb bs=4096 seek=128 oflag=direct conv=fsync,notrunc 2>/dev/null; echo $?": "0",
-		"dd if=/dev/vdb bs=4096 skip=128 count=1 iflag=direct 2>/dev/null | tr -d W | wc -c":                                         "0",
-	} {
-		if got := c.run(line); got != want {
-			t.Errorf("%s: %q, want %q", line, got, want)
-		}
-	}
+func checkDisks(c *terminal) {
+	c.t.Helper()
+	c.expects([][2]string{
+		{"cat /sys/block/vda/serial /sys/block/vdb/serial /sys/block/vdc/serial", "disk0disk1disk2"},
+		{"cat /sys/block/vdb/ro /sys/block/vdc/ro", "0\n1"},
+		{"cat /sys/block/vdb/size", "2048"},
+		{"cat /sys/block/vdb/queue/write_cache", "write back"},
+		{"dd if=/dev/vdc bs=16 count=1 skip=100 2>/dev/null", "0123456789abcdef"},
+		{"dd if=/dev/zero of=/dev/vdc bs=512 count=1 2>/dev/null; echo $?", "1"},
+		{"head -c 4096 /dev/zero | tr '\\0' W | dd of=/dev/vdb bs=4096 seek=128 oflag=direct conv=fsync,notrunc 2>/dev/null; echo $?", "0"},
+		{"dd if=/dev/vdb bs=4096 skip=128 count=1 iflag=direct 2>/dev/null | tr -d W | wc -c", "0"},
+	})
 }
 
 // checkNetwork makes a connection from the guest to the host's address, and one from
