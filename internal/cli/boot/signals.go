@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -19,7 +20,7 @@ const signalExit = 128
 func catchSignals() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	signal.Notify(signals, endSignals()...)
 	done := make(chan struct{})
 	go func() {
 		for first := true; ; first = false {
@@ -40,6 +41,13 @@ func catchSignals() (ctx context.Context, stop func()) {
 		close(done)
 		cancel()
 	}
+}
+
+// endSignals are those that end a machine. What was set to be ignored stays ignored:
+// whoever said nohup means it.
+func endSignals() []os.Signal {
+	wanted := []os.Signal{syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT}
+	return append(slices.DeleteFunc(wanted, signal.Ignored), syscall.SIGTERM)
 }
 
 // die ends the process now. SIGQUIT keeps its use of showing all goroutines.
