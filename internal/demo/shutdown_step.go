@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"virtbinder/internal/rundir"
@@ -40,7 +41,7 @@ func (d *demo) stepShutdown(ctx context.Context) error {
 	if err := d.check(d.compareAll(), "no report besides those two, none lost", ""); err != nil {
 		return err
 	}
-	return d.check(d.leftovers(), "nothing is left in the runtime directory but the console's log", "")
+	return d.check(d.leftovers(), "nothing is left in the runtime directory but logs", "")
 }
 
 func (d *demo) compareAll() error {
@@ -58,7 +59,7 @@ func (d *demo) leftovers() error {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name() != rundir.ConsoleLog {
+		if filepath.Ext(e.Name()) != ".log" {
 			return fmt.Errorf("%s is still there", e.Name())
 		}
 	}

@@ -2,8 +2,8 @@
 
 // Package rundir says where the runtime files of a running VM are.
 //
-// Every VM has one directory, Base()/NAME, made when the VM starts and removed
-// when it ends:
+// Every VM has one directory, Base()/NAME, made when the VM starts. When
+// it ends only the logs stay there, until the next VM of that name:
 //
 //	vsock.sock    hybrid vsock: the way to the guest's agent
 //	reports.sock  failure reports over a unix socket (mode c)
