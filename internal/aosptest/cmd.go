@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"syscall"
 
+	"virtbinder/internal/jsonfile"
 	"virtbinder/internal/lab"
 )
 
@@ -58,7 +59,7 @@ func (c *Cmd) Run() error {
 	if err != nil {
 		return err
 	}
-	if err := writeJSON(c.Out, result); err != nil {
+	if err := jsonfile.Write(c.Out, result); err != nil {
 		return err
 	}
 	fmt.Printf("\n%s\n%s\n", result.Table(), c.Out)
@@ -132,7 +133,7 @@ func (c *Cmd) inLab(ctx context.Context, r run, progress io.Writer) (*raw, error
 		return nil, fmt.Errorf("exit code %d", exit)
 	}
 	got := new(raw)
-	return got, readJSON(filepath.Join(c.dir(r), rawFile), got)
+	return got, jsonfile.Read(filepath.Join(c.dir(r), rawFile), got)
 }
 
 // inside is the process beside the guest.
@@ -145,7 +146,7 @@ func (c *Cmd) inside(ctx context.Context, top string, only *regexp.Regexp) error
 		if err != nil {
 			return err
 		}
-		return writeJSON(filepath.Join(c.dir(r), rawFile), got)
+		return jsonfile.Write(filepath.Join(c.dir(r), rawFile), got)
 	}
 	return fmt.Errorf("--inside: there is no run %q", c.Inside)
 }

@@ -2,12 +2,6 @@
 
 package aosptest
 
-import (
-	"encoding/json"
-	"fmt"
-	"os"
-)
-
 // Drivers, by the names that they have in results and for session.sh.
 const (
 	virtbinder = "virtbinder"
@@ -46,23 +40,4 @@ func (r *ran) count(o Outcome) int {
 		}
 	}
 	return n
-}
-
-func writeJSON(path string, v any) error {
-	b, err := json.MarshalIndent(v, "", "\t")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(b, '\n'), 0o644)
-}
-
-func readJSON(path string, v any) error {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"virtbinder/internal/jsonfile"
 	"virtbinder/internal/lab"
 )
 
@@ -75,7 +76,7 @@ func boots(ctx context.Context, top, dir string) ([]Figure, error) {
 		return nil, fmt.Errorf("%w; logs are in %s", err, c.Out)
 	}
 	var times bootTimes
-	if err := readJSON(c.result(), &times); err != nil {
+	if err := jsonfile.Read(c.result(), &times); err != nil {
 		return nil, err
 	}
 	return bootFigures(times), nil
@@ -103,13 +104,8 @@ type BootCmd struct {
 func (c *BootCmd) result() string { return filepath.Join(c.Out, "times.json") }
 
 func (c *BootCmd) inLab(ctx context.Context, top string) error {
-	code, err := lab.Run(ctx, lab.Config{Top: top, Kernel: bootKernel,
-		Args:   []string{filepath.Join(top, "build", "bench", "bench"), "boot", "--out", c.Out},
-		Stdout: os.Stdout, Stderr: os.Stderr})
-	if err == nil && code != 0 {
-		err = fmt.Errorf("in the lab it ended with exit code %d", code)
-	}
-	return err
+	return runInLab(ctx, lab.Config{Top: top, Kernel: bootKernel,
+		Args: []string{filepath.Join(top, "build", "bench", "bench"), "boot", "--out", c.Out}})
 }
 
 // Run measures here.
@@ -137,7 +133,7 @@ func (c *BootCmd) measure(ctx context.Context, top string) error {
 			times[v.name] = append(times[v.name], float64(took))
 		}
 	}
-	return writeJSON(c.result(), times)
+	return jsonfile.Write(c.result(), times)
 }
 
 // boot runs one VMM until its guest's init speaks.

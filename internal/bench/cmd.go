@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 
+	"virtbinder/internal/jsonfile"
 	"virtbinder/internal/lab"
 )
 
@@ -40,7 +41,7 @@ func (c *RunCmd) Run() error {
 	}
 	result := new(Result)
 	path := filepath.Join(top, resultPath)
-	if err := readJSON(path, result); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := jsonfile.Read(path, result); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	result.Machine = machine()
@@ -49,7 +50,7 @@ func (c *RunCmd) Run() error {
 			return fmt.Errorf("%s: %w", part, err)
 		}
 	}
-	if err := writeJSON(path, result); err != nil {
+	if err := jsonfile.Write(path, result); err != nil {
 		return err
 	}
 	for _, s := range sections {
@@ -115,7 +116,7 @@ func (TableCmd) Run() error {
 		return err
 	}
 	result := new(Result)
-	if err := readJSON(filepath.Join(top, resultPath), result); err != nil {
+	if err := jsonfile.Read(filepath.Join(top, resultPath), result); err != nil {
 		return fmt.Errorf("%w; run `make bench`", err)
 	}
 	return result.show(filepath.Join(top, pagePath))
@@ -131,7 +132,7 @@ func (CheckCmd) Run() error {
 		return err
 	}
 	var now, baseline Result
-	if err := errors.Join(readJSON(filepath.Join(top, resultPath), &now), readJSON(filepath.Join(top, baselinePath), &baseline)); err != nil {
+	if err := errors.Join(jsonfile.Read(filepath.Join(top, resultPath), &now), jsonfile.Read(filepath.Join(top, baselinePath), &baseline)); err != nil {
 		return err
 	}
 	n, list := worse(&now, &baseline)
@@ -146,4 +147,14 @@ func (CheckCmd) Run() error {
 	}
 	fmt.Printf("none of %d figures is worse than %s allows\n", n, baselinePath)
 	return nil
+}
+
+// runInLab runs this program's part on the lab's host.
+func runInLab(ctx context.Context, c lab.Config) error {
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	code, err := lab.Run(ctx, c)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("in the lab it ended with exit code %d: see above", code)
+	}
+	return err
 }

@@ -3,8 +3,6 @@
 package bench
 
 import (
-	"encoding/json"
-	"os"
 	"slices"
 )
 
@@ -45,22 +43,6 @@ type Result struct {
 func (r *Result) replace(section string, figures []Figure) {
 	r.Figures = slices.DeleteFunc(r.Figures, func(f Figure) bool { return f.Section == section })
 	r.Figures = append(r.Figures, figures...)
-}
-
-func readJSON(path string, to any) error {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(b, to)
-}
-
-func writeJSON(path string, v any) error {
-	b, err := json.MarshalIndent(v, "", "\t")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(b, '\n'), 0o644)
 }
 
 // median is that of a copy of v, which must not be empty.

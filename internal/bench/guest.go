@@ -17,6 +17,7 @@ import (
 
 	"virtbinder/guest/agentclient"
 	"virtbinder/internal/aosptest"
+	"virtbinder/internal/jsonfile"
 	"virtbinder/internal/lab"
 )
 
@@ -36,7 +37,7 @@ func guests(ctx context.Context, top, dir string) ([]Figure, error) {
 			return nil, fmt.Errorf("%d processors: %w; logs are in %s", cpus, err, c.Out)
 		}
 		var figures []Figure
-		if err := readJSON(c.result(), &figures); err != nil {
+		if err := jsonfile.Read(c.result(), &figures); err != nil {
 			return nil, err
 		}
 		all = append(all, figures...)
@@ -76,14 +77,7 @@ func (c *GuestCmd) inLab(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	exit, err := lab.Run(ctx, lab.Config{
-		Args: []string{exe, "guest", "--cpus", strconv.Itoa(c.CPUs), "--out", c.Out},
-		CPUs: c.CPUs, Memory: 3072, Stdout: os.Stdout, Stderr: os.Stderr,
-	})
-	if err == nil && exit != 0 {
-		err = fmt.Errorf("exit code %d", exit)
-	}
-	return err
+	return runInLab(ctx, lab.Config{Args: []string{exe, "guest", "--cpus", strconv.Itoa(c.CPUs), "--out", c.Out}, CPUs: c.CPUs, Memory: 3072})
 }
 
 // Run runs the part beside the guest.
@@ -127,7 +121,7 @@ func (c *GuestCmd) measure(ctx context.Context, top string) error {
 			return fmt.Errorf("%s: %w", s.what, err)
 		}
 	}
-	return writeJSON(c.result(), m.figures)
+	return jsonfile.Write(c.result(), m.figures)
 }
 
 func (c *GuestCmd) say(format string, args ...any) {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"virtbinder/internal/jsonfile"
 	"virtbinder/internal/lab"
 )
 
@@ -49,7 +50,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		r.Error = err.Error()
 	}
-	if werr := r.write(d.path(ResultFile)); werr != nil && err == nil {
+	if werr := jsonfile.Write(d.path(ResultFile), r); werr != nil && err == nil {
 		err = werr
 	}
 	if !d.inLab {

@@ -3,8 +3,7 @@
 package demo
 
 import (
-	"encoding/json"
-	"os"
+	"virtbinder/internal/jsonfile"
 )
 
 // Result is what result.json holds.
@@ -63,18 +62,6 @@ var outputs = []string{ResultFile, ConsoleFile, BootLog, MonitorFile, MonitorLog
 
 // ReadResult reads a result.json.
 func ReadResult(path string) (*Result, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
 	r := new(Result)
-	return r, json.Unmarshal(b, r)
-}
-
-func (r *Result) write(path string) error {
-	b, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(b, '\n'), 0o644)
+	return r, jsonfile.Read(path, r)
 }

@@ -263,7 +263,7 @@ func TestJail(t *testing.T) {
 	for _, name := range byLandlock {
 		want[name] = unix.EACCES
 		if o.Status.Landlock == 0 {
-			delete(want, name) // the kernel lacks that wall; the lab's has it, see TestDemo
+			delete(want, name) // the kernel lacks that wall; the lab's must have it: TestReportsPlain
 		}
 	}
 	want["clone3"] = unix.ENOSYS

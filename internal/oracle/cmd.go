@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"virtbinder/driver/bindertest"
+	"virtbinder/internal/jsonfile"
 	"virtbinder/internal/lab"
 )
 
@@ -51,7 +52,7 @@ func (c *RunCmd) inside(ctx context.Context, r *inside) error {
 	w := &scenarios{say: r.say, series: r.series, only: c.Only, goldens: map[string]string{}}
 	err := r.run(ctx, w)
 	r.summary(&w.results)
-	return errors.Join(err, writeJSON(filepath.Join(r.dir, resultFile), w.results),
+	return errors.Join(err, jsonfile.Write(filepath.Join(r.dir, resultFile), w.results),
 		bindertest.Record(filepath.Join(r.dir, goldenDir), w.goldens))
 }
 
@@ -60,7 +61,7 @@ func (c *RunCmd) report(top string) error {
 	all := Results{Scenarios: []Outcome{}}
 	for _, series := range c.Guests {
 		var one Results
-		if err := readJSON(filepath.Join(outDir(top, series), resultFile), &one); err != nil {
+		if err := jsonfile.Read(filepath.Join(outDir(top, series), resultFile), &one); err != nil {
 			return err
 		}
 		all.Scenarios = append(all.Scenarios, one.Scenarios...)
@@ -71,7 +72,7 @@ func (c *RunCmd) report(top string) error {
 		}
 	}
 	path := filepath.Join(top, "build", "oracle.json")
-	if err := writeJSON(path, all); err != nil {
+	if err := jsonfile.Write(path, all); err != nil {
 		return err
 	}
 	fmt.Printf("\n%d comparisons: %d equal, %d different, %d n/a; see %s\n", len(all.Scenarios),
@@ -98,7 +99,7 @@ func (c *RandomCmd) inside(ctx context.Context, r *inside) error {
 		results: RandomResults{Kernel: r.series, First: c.Seed, Unstable: []ProgramLine{}, Different: []ProgramLine{}}}
 	err := r.run(ctx, w)
 	w.progress()
-	return errors.Join(err, writeJSON(filepath.Join(r.dir, resultFile), w.results))
+	return errors.Join(err, jsonfile.Write(filepath.Join(r.dir, resultFile), w.results))
 }
 
 func (c *RandomCmd) report(top string) error {
@@ -106,14 +107,14 @@ func (c *RandomCmd) report(top string) error {
 	different := 0
 	for _, series := range c.Guests {
 		var one RandomResults
-		if err := readJSON(filepath.Join(outDir(top, series), resultFile), &one); err != nil {
+		if err := jsonfile.Read(filepath.Join(outDir(top, series), resultFile), &one); err != nil {
 			return err
 		}
 		all = append(all, one)
 		different += len(one.Different)
 	}
 	path := filepath.Join(top, "build", "oracle-random.json")
-	if err := writeJSON(path, all); err != nil {
+	if err := jsonfile.Write(path, all); err != nil {
 		return err
 	}
 	if different > 0 {

@@ -3,8 +3,6 @@
 package oracle
 
 import (
-	"encoding/json"
-	"os"
 	"strings"
 
 	"github.com/aymanbagabas/go-udiff"
@@ -79,23 +77,6 @@ func (r *Results) Failed() (names []string) {
 		}
 	}
 	return names
-}
-
-// readJSON reads a file that writeJSON wrote.
-func readJSON(path string, to any) error {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(b, to)
-}
-
-func writeJSON(path string, v any) error {
-	b, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(b, '\n'), 0o644)
 }
 
 // section is the part of a name before the slash.
