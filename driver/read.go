@@ -39,6 +39,12 @@ func (th *Thread) awaitWork(x *Exec) {
 		th.fill(x)
 		return
 	}
+	th.wait(x)
+}
+
+// wait parks a read that has nothing to return for, or ends it if it may not wait.
+func (th *Thread) wait(x *Exec) {
+	r := th.reading
 	switch {
 	case r.NonBlock:
 		th.endRead(x, unix.EAGAIN)
@@ -49,7 +55,7 @@ func (th *Thread) awaitWork(x *Exec) {
 		r.Resp.Flags |= RespWaiting
 		r.Resp.BR = r.Resp.BR[:0]
 		th.reading = nil
-		th.absent = true
+		th.absent, th.absentSeq = true, r.Seq
 		if th.forProc {
 			th.joinWaiting()
 		}
@@ -62,18 +68,15 @@ func (th *Thread) awaitWork(x *Exec) {
 	}
 }
 
-// resumeRead is what a claimed read does: take the work, or park again if somebody
-// else took it.
+// resumeRead is what a claimed read does: take the work, or wait again if somebody
+// else took it. It may have been cancelled meanwhile.
 func (th *Thread) resumeRead(x *Exec) {
 	th.leaveWaiting()
 	if th.hasWork(th.forProc) {
 		th.fill(x)
 		return
 	}
-	th.parked = true
-	if th.forProc {
-		th.joinWaiting()
-	}
+	th.wait(x)
 }
 
 // fill takes work until the read is full, an item ends it, or nothing is left.

@@ -316,3 +316,37 @@ func TestPartialCallIsStillTheFirst(t *testing.T) {
 	w.vm.WriteRead(w.x, r)
 	w.want(r, "")
 }
+
+// TestCancelOfClaimedRead: a read is picked for work by a call that lets go of the lock
+// for its copy; meanwhile another takes the work, and the read is cancelled.
+func TestCancelOfClaimedRead(t *testing.T) {
+	w := newWorld(t)
+	mgr, cli := w.open(1).manage(), w.open(2)
+	first := mgr.send(enter, nil, true)
+	cli.send(call(0, 1, uapi.TF_ONE_WAY, 24, 1), make([]byte, 24), false, binderObject(0x10))
+	cli.send(call(0, 2, uapi.TF_ONE_WAY, 0, 0), nil, false)
+	w.want(first, "TRANSACTION")
+	waiting, late := mgr.another(9), mgr.another(10)
+	claimed := waiting.send(enter, nil, true)
+	w.during = func() {
+		w.want(late.send(enter, nil, true), "TRANSACTION")
+		w.vm.Cancel(w.x, waiting.id, waiting.tid, claimed.Seq)
+	}
+	mgr.send(slices.Concat(bc(uapi.BC_ACQUIRE, uint32(1)), bc(uapi.BC_FREE_BUFFER, received(first).Buffer),
+		call(1, 3, uapi.TF_ONE_WAY, 0, 0)), nil, false)
+	w.want(claimed, fmt.Sprint("errno ", int(unix.EINTR)))
+}
+
+// TestCancelOfEarlierRead: a cancel that comes late does not end the wait for an event
+// of the next read.
+func TestCancelOfEarlierRead(t *testing.T) {
+	w := newWorld(t)
+	mgr, cli := w.open(1).manage(), w.open(2)
+	away := &Request{Proc: mgr.id, TID: mgr.tid, Seq: 5, Stream: enter, ReadSize: 256, NoPark: true}
+	w.vm.WriteRead(w.x, away)
+	w.vm.Cancel(w.x, mgr.id, mgr.tid, 4)
+	cli.send(call(0, 1, 0, 0, 0), nil, false)
+	if want := []Event{{Kind: EventThread, Proc: mgr.id, TID: mgr.tid}}; !slices.Equal(w.events, want) {
+		t.Fatalf("events %v, want %v", w.events, want)
+	}
+}

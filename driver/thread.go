@@ -38,11 +38,12 @@ type Thread struct {
 	// The read half of a WRITE_READ. reading is set from its start to its end;
 	// parked while it waits; absent when the device could not keep it and the
 	// guest waits for an event instead.
-	reading *Request
-	parked  bool
-	absent  bool
-	forProc bool // that read takes process work too
-	writing bool // a WRITE_READ of this thread is in its write half
+	reading   *Request
+	parked    bool
+	absent    bool
+	absentSeq uint32
+	forProc   bool // that read takes process work too
+	writing   bool // a WRITE_READ of this thread is in its write half
 
 	waitPrev, waitNext *Thread
 	inWaiting          bool
@@ -246,7 +247,7 @@ func (vm *VM) Cancel(x *Exec, id ProcID, tid, seq uint32) {
 		th.endRead(x, unix.EINTR)
 	case th.freezing != nil && th.freezing.r.Seq == seq:
 		th.freezing.interrupt(x, unix.EINTR)
-	case th.absent:
+	case th.absent && th.absentSeq == seq:
 		th.absent = false
 		th.leaveWaiting()
 	default:
