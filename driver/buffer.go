@@ -102,6 +102,17 @@ func (p *Process) bufferAt(rng alloc.Range) *Buffer {
 	return p.buffers[rng]
 }
 
+// bufferOf finds the buffer that a read took by the id of its delivery. Deliveries
+// seldom fail, so this may be slow.
+func (p *Process) bufferOf(delivery uint64) *Buffer {
+	for _, b := range p.buffers {
+		if b != nil && b.state == bufDelivered && b.delivery == delivery {
+			return b
+		}
+	}
+	return nil
+}
+
 // suspectSpam says that pid has flooded the oneway half of the window: once per
 // episode, counting the buffers that were there before, as the C driver does.
 func (p *Process) suspectSpam(pid uint32) bool {

@@ -115,10 +115,9 @@ func (p *Process) noticeLostOneways(x *Exec) {
 }
 
 // noticeUndo tells of a delivery that failed.
-func (p *Process) noticeUndo(x *Exec, d *delivery) {
-	b := d.buffer
+func (p *Process) noticeUndo(x *Exec, b *Buffer) {
 	n := Notice{Kind: NoticeDeliveryFailed, Context: p.ctx.name, FromPID: b.senderPID, ToPID: p.pid, ToComm: p.comm, DataSize: b.dataSize}
-	if t := d.call; t != nil {
+	if t := b.txn; t != nil {
 		n.Code, n.Flags = t.code, t.flags
 		if t.from != nil {
 			n.FromTID, n.FromComm = t.from.tid, t.from.proc.comm

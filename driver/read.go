@@ -79,6 +79,18 @@ func (th *Thread) resumeRead(x *Exec) {
 	th.wait(x)
 }
 
+// reread lets a waiting read look again at what it waits for.
+func (th *Thread) reread(x *Exec) {
+	switch {
+	case th.parked:
+		th.parked = false
+		th.leaveWaiting()
+		th.awaitWork(x)
+	case th.absent:
+		x.rouse(th)
+	}
+}
+
 // fill takes work until the read is full, an item ends it, or nothing is left.
 func (th *Thread) fill(x *Exec) {
 	r := th.reading

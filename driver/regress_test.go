@@ -350,3 +350,45 @@ func TestCancelOfEarlierRead(t *testing.T) {
 		t.Fatalf("events %v, want %v", w.events, want)
 	}
 }
+
+// TestLateUndo: the guest takes a delivery back after its thread has gone on to the
+// next read: that one takes process work again, and what it had taken already is
+// undone as well.
+func TestLateUndo(t *testing.T) {
+	w := newWorld(t)
+	mgr, cli, other := w.open(1).manage(), w.open(2), w.open(3)
+	first := mgr.send(enter, nil, true)
+	c := cli.send(call(0, 1, 0, 0, 0), nil, true)
+	w.want(first, "TRANSACTION")
+	second := mgr.send(nil, nil, true)
+	w.vm.Undo(w.x, mgr.id, mgr.tid, first.Resp.Delivery)
+	w.want(c, "TRANSACTION_COMPLETE FAILED_REPLY")
+	other.send(call(0, 2, uapi.TF_ONE_WAY, 0, 0), nil, false)
+	other.send(call(0, 3, uapi.TF_ONE_WAY, 0, 0), nil, false)
+	w.want(second, "TRANSACTION")
+
+	cli.send(call(0, 4, 0, 0, 0), nil, false)
+	third := mgr.send(nil, nil, true)
+	w.want(third, "TRANSACTION")
+	w.vm.Undo(w.x, mgr.id, mgr.tid, second.Resp.Delivery)
+	if p := w.vm.proc(mgr.id); p.todo.empty() {
+		t.Fatal("the oneway behind the one that was undone waits still")
+	}
+}
+
+// TestUndoWhileServing: a broken guest takes back the call that a thread serves while
+// the thread calls its caller back: that call must not reach who waits for nothing.
+func TestUndoWhileServing(t *testing.T) {
+	w := newWorld(t)
+	mgr, cli := w.open(1).manage(), w.open(2)
+	srv := mgr.send(enter, nil, true)
+	out := cli.send(call(0, 1, 0, 24, 1), make([]byte, 24), true, binderObject(0x10))
+	w.want(srv, "TRANSACTION")
+	w.during = func() { w.vm.Undo(w.x, mgr.id, mgr.tid, srv.Resp.Delivery) }
+	mgr.send(slices.Concat(bc(uapi.BC_ACQUIRE, uint32(1)), call(1, 2, 0, 0, 0)), nil, false)
+	w.want(out, "INCREFS ACQUIRE TRANSACTION_COMPLETE FAILED_REPLY")
+	if p := w.vm.proc(cli.id); !p.todo.empty() || !p.threads[cli.tid].todo.empty() {
+		t.Fatal("the call came through")
+	}
+	w.wantErrno(mgr, unix.EPROTO)
+}

@@ -26,6 +26,7 @@ type builder struct {
 	toThread  *Thread
 	node      *Node        // with a strong and a tmp reference
 	inReplyTo *Transaction // off the replier's stack
+	top       *Transaction // of the caller's stack, whose rules were kept
 	suspect   bool         // a oneway that was reported as spam
 	nodeID    uint64       // of the node called, for the log
 	resolved  bool         // target found and stack rules kept: reports name it
@@ -128,7 +129,8 @@ func (bd *builder) resolveCall() failure {
 			return refuse(unix.EPROTO)
 		}
 	}
-	if top := th.stack; top != nil {
+	bd.top = th.stack
+	if top := bd.top; top != nil {
 		if top.depth >= th.proc.vm.core.cfg.Limits.Depth {
 			return refuse(unix.ENOMEM)
 		}

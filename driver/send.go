@@ -78,6 +78,9 @@ func (bd *builder) send() failure {
 	case t.flags&uapi.TF_ONE_WAY != 0:
 		return bd.sendOneway()
 	}
+	if th.stack != bd.top {
+		return refuse(unix.EPROTO) // undone during the copy: only a broken guest gets here
+	}
 	t.from = th
 	t.fromParent = th.stack
 	if th.stack != nil {
@@ -257,7 +260,7 @@ func (bd *builder) end() {
 		n.put(bd.x)
 	}
 	bd.th, bd.r, bd.g, bd.target, bd.toThread, bd.node = nil, nil, nil, nil, nil, nil
-	bd.inReplyTo, bd.t, bd.b = nil, nil, nil
+	bd.inReplyTo, bd.top, bd.t, bd.b = nil, nil, nil, nil
 }
 
 // report notes a failure for netlink, with what the rules let it say: the target

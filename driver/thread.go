@@ -52,8 +52,6 @@ type Thread struct {
 
 	cancelSeq uint32 // if cancelled: requests up to it never park
 	cancelled bool
-
-	last delivery // what its last read took, for Undo
 }
 
 // extendedError is what BINDER_GET_EXTENDED_ERROR reads.

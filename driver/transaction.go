@@ -240,9 +240,7 @@ func (t *Transaction) deliver(x *Exec, th *Thread, r *Request) bool {
 	r.Resp.BR = tr.Append(r.Resp.BR, cmd == uapi.BR_TRANSACTION_SEC_CTX)
 
 	b.state, b.delivery = bufDelivered, t.id
-	th.last = delivery{id: t.id, buffer: b}
 	if cmd != uapi.BR_REPLY && t.flags&uapi.TF_ONE_WAY == 0 {
-		th.last.call = t
 		t.toParent, t.toThread = th.stack, th
 		th.stack = t
 	} else {
@@ -251,37 +249,31 @@ func (t *Transaction) deliver(x *Exec, th *Thread, r *Request) bool {
 	return true
 }
 
-// delivery is what a thread's last read took, kept so that it can be undone.
-type delivery struct {
-	id     uint64
-	buffer *Buffer
-	call   *Transaction // nil for oneways and replies
-}
-
 // Undo takes one delivery back that the guest driver could not carry out: the
-// caller of a call hears BR_FAILED_REPLY, the buffer is freed. Only the thread's
-// latest can be undone, and only once.
-func (vm *VM) Undo(x *Exec, id ProcID, tid uint32, deliveryID uint64) {
+// caller of a call hears BR_FAILED_REPLY, the buffer is freed. The thread may have
+// gone on to its next read by then.
+func (vm *VM) Undo(x *Exec, id ProcID, tid uint32, delivery uint64) {
 	x.lock(vm)
 	defer x.unlock()
 	p := vm.proc(id)
 	if p == nil {
 		return
 	}
-	th := p.threads[tid]
-	if th == nil || th.last.id != deliveryID || th.last.buffer == nil {
-		return
+	b := p.bufferOf(delivery)
+	if b == nil {
+		return // freed meanwhile
 	}
-	d := th.last
-	th.last = delivery{}
-	if d.buffer.state != bufDelivered || d.buffer.delivery != d.id { // freed meanwhile, its record reused
-		return
+	t := b.txn // nil for oneways and replies, and if the thread has ended
+	if t != nil && (t.toThread.tid != tid || t.toThread.stack != t) {
+		return // somebody else's, or read: only a broken guest gets here
 	}
-	p.noticeUndo(x, &d)
-	if t := d.call; t != nil && th.stack == t && t.id == d.id {
+	p.noticeUndo(x, b)
+	if t != nil {
+		th := t.toThread
 		th.stack = t.toParent
 		t.toThread, t.toParent = nil, nil
 		t.sendFailedReply(x, uapi.BR_FAILED_REPLY)
+		th.reread(x)
 	}
-	d.buffer.release(x)
+	b.release(x)
 }
