@@ -223,14 +223,15 @@ func (p *Process) busy() bool {
 // arm starts the clock for the target at hand.
 func (w *freezeWait) arm(vm *VM) {
 	w.over = false
-	w.timer = time.AfterFunc(w.timeout, func() { vm.freezeTimeout(&Exec{}, w) })
+	p := w.targets[0]
+	w.timer = time.AfterFunc(w.timeout, func() { vm.freezeTimeout(&Exec{}, w, p) })
 }
 
-// freezeTimeout ends a wait whose time is up.
-func (vm *VM) freezeTimeout(x *Exec, w *freezeWait) {
+// freezeTimeout ends the wait for p, whose time is up. By now w may wait for another.
+func (vm *VM) freezeTimeout(x *Exec, w *freezeWait, p *Process) {
 	x.lock(vm)
 	defer x.unlock()
-	if !w.over && !vm.lost {
+	if !w.over && w.targets[0] == p && !vm.lost {
 		w.interrupt(x, 0)
 	}
 }

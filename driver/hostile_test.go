@@ -375,7 +375,7 @@ func (o *outlaw) rare(p *suspect, x *Exec) {
 func (o *outlaw) timeout(x *Exec) {
 	for _, s := range o.vm.procs {
 		if s.proc != nil && len(s.proc.freezers) > 0 {
-			o.vm.freezeTimeout(x, s.proc.freezers[0])
+			o.vm.freezeTimeout(x, s.proc.freezers[0], s.proc)
 			return
 		}
 	}

@@ -142,7 +142,8 @@ func TestFreezeWaitEnds(t *testing.T) {
 		{"thread exits", func(_ *world, g *guest, _ *Request) { g.ioctl(uapi.BINDER_THREAD_EXIT, [24]byte{}) }, unix.ENODEV},
 		{"cancelled", func(w *world, g *guest, r *Request) { w.vm.Cancel(w.x, g.id, 3, r.Seq) }, unix.EINTR},
 		{"time up", func(w *world, g *guest, _ *Request) {
-			w.vm.freezeTimeout(w.x, w.vm.proc(g.id).threads[3].freezing)
+			wait := w.vm.proc(g.id).threads[3].freezing
+			w.vm.freezeTimeout(w.x, wait, wait.targets[0])
 		}, unix.EAGAIN},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -186,6 +187,31 @@ func TestFreezeOfDyingProcess(t *testing.T) {
 	if !w.done[r] || r.Resp.Status != 0 {
 		t.Fatalf("done %v, status %v", w.done[r], r.Resp.Status)
 	}
+}
+
+// TestFreezeClocks: a freeze of a process that is open twice waits for one after the
+// other; a clock that ran out just when its own wait ended does not end the next.
+func TestFreezeClocks(t *testing.T) {
+	w := newWorld(t)
+	busy := func() *Process {
+		mgr, cli := w.open(1).manage(), w.open(2)
+		mgr.send(enter, nil, true)
+		cli.send(call(0, 1, 0, 0, 0), nil, true)
+		return w.vm.proc(mgr.id)
+	}
+	busy()
+	w.binder = w.context("second")
+	busy()
+	freezer := w.open(3)
+	r := &Request{Proc: freezer.id, TID: 3}
+	w.vm.Ioctl(w.x, r, uapi.BINDER_FREEZE, freezeArg(1, 1<<31))
+	wait := w.vm.proc(freezer.id).threads[3].freezing
+	first := wait.targets[0]
+	w.vm.Release(w.x, first.id)
+	w.vm.freezeTimeout(w.x, wait, first)
+	w.want(r, "parked")
+	w.vm.freezeTimeout(w.x, wait, wait.targets[0])
+	w.want(r, fmt.Sprint("errno ", int(unix.EAGAIN)))
 }
 
 // TestReplyUpAChainToItself: a reply whose caller is dead fails the call below it,
