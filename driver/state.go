@@ -142,6 +142,7 @@ func (vm *VM) DeadNodes() []NodeState {
 			break
 		}
 		out = append(out, w.node(n))
+		w.step()
 	}
 	vm.core.mu.Unlock()
 	slices.SortFunc(out, func(a, b NodeState) int { return cmp.Compare(a.ID, b.ID) })
