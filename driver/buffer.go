@@ -81,7 +81,7 @@ func (p *Process) newBuffer(data, offsets, extra uint64, async bool, senderPID u
 		return nil, unix.ENOSPC
 	}
 	b := p.bufferAt(rng)
-	*b = Buffer{proc: p, rng: rng, off: off, size: size, dataSize: data, offsetsSize: offsets, extraSize: extra, async: async, held: b.held[:0]}
+	*b = Buffer{proc: p, rng: rng, off: off, size: size, dataSize: data, offsetsSize: offsets, extraSize: extra, async: async, held: b.held}
 	if async {
 		b.spam = p.suspectSpam(senderPID)
 	}
@@ -162,13 +162,12 @@ func (b *Buffer) releaseObjects(x *Exec) {
 			}
 		}
 	}
-	b.held = b.held[:0]
 }
 
 // free returns the space.
 func (b *Buffer) free() {
 	p := b.proc
-	b.state, b.txn, b.node = bufFreed, nil, nil
+	b.state, b.txn, b.node, b.held = bufFreed, nil, nil, spare(b.held)
 	p.mem.alloc.Free(b.rng)
 	p.gone(statBuffer)
 }

@@ -134,10 +134,11 @@ type OpenArgs struct {
 
 // Open makes a process: one for each open of the device.
 func (vm *VM) Open(x *Exec, o OpenArgs) (ProcID, error) {
-	if len(o.Label) > vm.core.cfg.Limits.Label {
-		return 0, fmt.Errorf("open: a security label of %d bytes, the limit is %d: %w", len(o.Label), vm.core.cfg.Limits.Label, unix.EINVAL)
+	label, err := vm.label(o.Label)
+	if err != nil {
+		return 0, fmt.Errorf("open: %w", err)
 	}
-	o.Label = vm.label(o.Label)
+	o.Label = label
 	x.lock(vm)
 	defer x.unlock()
 	if vm.dead {

@@ -18,7 +18,7 @@ type Limits struct {
 	Notices      int    // death registrations and what is left of them (BR_ERROR), freeze registrations likewise (ENOMEM)
 	Share        int    // see above
 	Depth        int    // calls within calls; ENOMEM
-	Label        int    // bytes of a security label; EINVAL at open
+	Label        int    // bytes of a security label; EINVAL where one is stated
 	Window       uint64 // bytes of buffer window of a process; larger mappings are cut to it
 }
 

@@ -49,6 +49,9 @@ func TestCapsOfVM(t *testing.T) {
 		t.Errorf("a long label: %v", err)
 	}
 	g := w.open(1)
+	if err := w.vm.Relabel(w.x, g.id, strings.Repeat("x", 9)); !errors.Is(err, unix.EINVAL) {
+		t.Errorf("a long label, later: %v", err)
+	}
 	if _, err := w.vm.Open(w.x, OpenArgs{Context: w.binder}); !errors.Is(err, unix.ENOMEM) {
 		t.Errorf("a process too many: %v", err)
 	}
@@ -190,5 +193,44 @@ func TestShareOfVM(t *testing.T) {
 	w.vm.Release(w.x, a.id)
 	if w.vm.WriteRead(w.x, r); r.Resp.Status != 0 {
 		t.Fatalf("after a release: %v", r.Resp.Status)
+	}
+}
+
+// TestFreeRecordsKeepLittle: a free record of a buffer or a transaction does not keep
+// the room that an unusually large one took.
+func TestFreeRecordsKeepLittle(t *testing.T) {
+	const many = 4 * maxSpare
+	w := newWorld(t)
+	mgr, cli := w.open(1), w.open(2)
+	var accept [24]byte
+	binary.LittleEndian.PutUint32(accept[4:], uapi.FLAT_BINDER_FLAG_ACCEPTS_FDS)
+	if errno, _ := mgr.ioctl(uapi.BINDER_SET_CONTEXT_MGR_EXT, accept); errno != 0 {
+		t.Fatal(errno)
+	}
+	r := &Request{Proc: cli.id, TID: cli.tid, Stream: call(0, 1, uapi.TF_ONE_WAY, 48*many, 2*many),
+		Payload: bytesPayload(make([]byte, 48*many)), Gather: []Gather{{DataLen: 48 * many, ObjCount: 2 * many}}}
+	for i := range uint64(many) {
+		binder, file := binderObject(0x10), Object{RawLen: 24, FDFirst: uint32(i), FDCount: 1}
+		uapi.Object(file.Raw[:]).SetType(uapi.BINDER_TYPE_FD)
+		binder.Offset, file.Offset = 48*i, 48*i+24
+		r.Objects = append(r.Objects, binder, file)
+		r.FDs = append(r.FDs, FD{Token: uint32(i + 1)})
+	}
+	w.vm.WriteRead(w.x, r)
+	srv := mgr.send(enter, nil, true)
+	w.want(srv, "TRANSACTION")
+	if n := len(srv.Resp.Fix); n != many {
+		t.Fatalf("%d files delivered", n)
+	}
+	mgr.send(bc(uapi.BC_FREE_BUFFER, received(srv).Buffer), nil, false)
+	for _, b := range w.vm.proc(mgr.id).buffers {
+		if b != nil && cap(b.held) > maxSpare {
+			t.Errorf("a free buffer keeps room for %d objects", cap(b.held))
+		}
+	}
+	for _, txn := range w.vm.core.txns.txns {
+		if cap(txn.fds) > maxSpare {
+			t.Errorf("a free transaction keeps room for %d files", cap(txn.fds))
+		}
 	}
 }

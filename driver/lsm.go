@@ -2,7 +2,13 @@
 
 package driver
 
-import "virtbinder/driver/uapi"
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"virtbinder/driver/uapi"
+)
 
 // The guest's LSM has a say in transactions, in binders and files passed on, and in
 // who becomes context manager. Its hooks want both openers' credentials, which only
@@ -43,19 +49,28 @@ func (th *Thread) awaiting() *Process {
 }
 
 // Relabel replaces the security label that a process's transactions carry.
-func (vm *VM) Relabel(x *Exec, id ProcID, label string) {
+func (vm *VM) Relabel(x *Exec, id ProcID, label string) error {
+	label, err := vm.label(label)
+	if err != nil {
+		return err
+	}
 	x.lock(vm)
 	defer x.unlock()
 	if p := vm.proc(id); p != nil {
-		p.label = vm.label(label)
+		p.label = label
 	}
+	return nil
 }
 
 // label is what a process is labelled with that the guest calls label: a process
 // always has one.
-func (vm *VM) label(label string) string {
-	if label == "" {
-		return vm.core.cfg.Label
+func (vm *VM) label(label string) (string, error) {
+	cfg := &vm.core.cfg
+	switch {
+	case len(label) > cfg.Limits.Label:
+		return "", fmt.Errorf("a security label of %d bytes, the limit is %d: %w", len(label), cfg.Limits.Label, unix.EINVAL)
+	case label == "":
+		return cfg.Label, nil
 	}
-	return label
+	return label, nil
 }

@@ -108,6 +108,18 @@ func (c *Core) newComplete(p *Process) *complete {
 	return w
 }
 
+// maxSpare is how many entries of a list a free record keeps room for.
+const maxSpare = 64
+
+// spare is s emptied for reuse. What was unusually large goes: there are as many
+// records as there ever were at a time, and each could have been large once.
+func spare[T any](s []T) []T {
+	if cap(s) > maxSpare {
+		return nil
+	}
+	return s[:0]
+}
+
 // recycle forgets t: no list, stack or buffer may point to it any more.
 func (t *Transaction) recycle() {
 	if t.queued() {
@@ -115,8 +127,7 @@ func (t *Transaction) recycle() {
 	}
 	t.home.counts.gone(statTransaction)
 	core := t.home.core
-	fds := t.fds[:0]
-	*t = Transaction{fds: fds}
+	*t = Transaction{fds: spare(t.fds)}
 	t.item = t
 	p := &core.txns
 	p.txns = append(p.txns, t)
