@@ -4,8 +4,6 @@
  * mapped at once. Userspace may map more than the device gives: the rest, like
  * everything after the device is gone, answers with SIGBUS.
  */
-#include <linux/sched/mm.h>
-
 #include "compat.h"
 #include "vbinder.h"
 
@@ -104,32 +102,6 @@ static int vb_map_insert(struct vb_proc *proc, struct vm_area_struct *vma)
 	return err;
 }
 
-/* Marks the file as mapped; a second mapping is refused, even after munmap(). */
-static int vb_map_claim(struct vb_proc *proc, struct vm_area_struct *vma)
-{
-	int err = -EBUSY;
-
-	mutex_lock(&proc->map_lock);
-	if (!proc->mapped) {
-		proc->mapped = true;
-		mmgrab(vma->vm_mm);
-		proc->mm = vma->vm_mm;
-		err = 0;
-	}
-	mutex_unlock(&proc->map_lock);
-	return err;
-}
-
-/* It was not mapped after all. Who tries again may have another mm: exec() changes it. */
-static void vb_map_unclaim(struct vb_proc *proc)
-{
-	mutex_lock(&proc->map_lock);
-	proc->mapped = false;
-	mmdrop(proc->mm);
-	proc->mm = NULL;
-	mutex_unlock(&proc->map_lock);
-}
-
 int vb_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct vb_proc *proc = file->private_data;
@@ -141,14 +113,15 @@ int vb_mmap(struct file *file, struct vm_area_struct *vma)
 		return -EINVAL;
 	if (vma->vm_flags & VM_WRITE)
 		return -EPERM;
-	err = vb_map_claim(proc, vma);
+	/* As the binder driver has it: not after an exec(). */
+	if (vma->vm_mm != proc->mm)
+		return -EINVAL;
+	if (proc->mapped)
+		return -EBUSY;
+	err = vb_map_ask(proc, vma->vm_start, len);
 	if (err)
 		return err;
-	err = vb_map_ask(proc, vma->vm_start, len);
-	if (err) {
-		vb_map_unclaim(proc);
-		return err;
-	}
+	proc->mapped = true;
 	/* vm_pgoff stands for the place in the mapping, whatever happens to the vma. */
 	proc->map_addr = vma->vm_pgoff << PAGE_SHIFT;
 	proc->map_len = len;
@@ -168,18 +141,10 @@ int vb_mmap(struct file *file, struct vm_area_struct *vma)
  */
 void vb_mmap_zap(struct vb_proc *proc)
 {
-	struct mm_struct *mm;
-
-	mutex_lock(&proc->map_lock);
-	mm = proc->mm;
-	if (mm)
-		mmgrab(mm);
-	mutex_unlock(&proc->map_lock);
-	if (!mm)
-		return;
-	mmap_read_lock(mm);
-	mmap_read_unlock(mm);
-	mmdrop(mm);
+	if (proc->mm) {
+		mmap_read_lock(proc->mm);
+		mmap_read_unlock(proc->mm);
+	}
 	mutex_lock(&proc->map_lock);
 	if (!proc->closed)
 		unmap_mapping_range(proc->mapping, 0, 0, 1);

@@ -55,6 +55,9 @@ static struct vb_proc *vb_proc_alloc(struct vb_context *context, struct file *fi
 	proc->pid = get_pid(task_tgid(current));
 	proc->cred = get_cred(file->f_cred);
 	proc->mapping = file->f_mapping;
+	proc->mm = current->mm;
+	if (proc->mm)
+		mmgrab(proc->mm);
 	init_waitqueue_head(&proc->poll_wait);
 	init_waitqueue_head(&proc->thread_wait);
 	xa_init(&proc->fdas);

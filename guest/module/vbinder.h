@@ -9,10 +9,11 @@
  * Locks, outermost first; no other two are ever held together:
  *
  *	vb_device.stop_lock	stopping the device, once
+ *	  vb_device.debug_lock	files of debugfs
+ *	  vb_proc.map_lock	taking the mapping away, or the file's release
  *	  mmap_lock		held by the kernel around vb_mmap() and vb_vma_close()
- *	    vb_proc.map_lock	the file's one mapping, and its release
- *	      vb_queue.lock	a ring; leaf, interrupts off
- *	      tokens.xa_lock	leaf, interrupts off
+ *	    vb_queue.lock	a ring; leaf, interrupts off
+ *	    tokens.xa_lock	leaf, interrupts off
  *
  * vb_device.srcu is held, shared, by whoever touches the buffer window or adds a
  * mapping of it; stopping the device waits for them. A ring is touched only
@@ -304,11 +305,11 @@ struct vb_proc {
 	atomic_t thread_events;
 	struct xarray fdas;		/* window offset of a buffer -> struct vb_fda */
 
-	struct mutex map_lock;
-	bool mapped;			/* once only */
+	struct mutex map_lock;		/* guards closed */
 	bool closed;			/* file released */
 	struct address_space *mapping;	/* valid until closed */
-	struct mm_struct *mm;		/* of the mapping, mmgrab()bed */
+	struct mm_struct *mm;		/* the opener's, the only one to map it, mmgrab()bed */
+	bool mapped;			/* once only; under mm's lock, as all up to map_off */
 	unsigned long map_addr;		/* where it starts, as vm_pgoff counts, bytes */
 	unsigned long map_len;		/* bytes with window behind them */
 	u64 map_off;			/* in the window */
