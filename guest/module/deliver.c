@@ -128,6 +128,16 @@ static bool vb_fix_installs(const struct vbinder_fix *fix)
 	return kind == VBINDER_FIX_FD || kind == VBINDER_FIX_FDA;
 }
 
+/* Drops the files that are not to be installed after all. */
+static void vb_fixes_drop(struct vb_device *dev, const struct vb_fixes *all)
+{
+	u32 i;
+
+	for (i = 0; i < all->count; i++)
+		if (vb_fix_installs(&all->fix[i]))
+			vb_token_put(&dev->tokens, le32_to_cpu(all->fix[i].token));
+}
+
 /* What does not depend on the delivery: freed buffers, dropped files. */
 static void vb_fixes_settle(struct vb_delivery *d, const struct vb_fixes *all)
 {
@@ -193,7 +203,7 @@ static int vb_reserve_all(struct vb_device *dev, const struct vb_fixes *all,
 	if (array)
 		in->fda = kvmalloc(struct_size(in->fda, fds, array), GFP_KERNEL_ACCOUNT);
 	if (!in->list || (array && !in->fda)) {
-		vb_put_tokens(dev, all->fix, all->count);
+		vb_fixes_drop(dev, all);
 		return -ENOMEM;
 	}
 	if (in->fda)
@@ -331,13 +341,10 @@ static void vb_br_strip(struct vb_delivery *d, struct vb_br *br)
 void vb_deliver_fixes(struct vb_delivery *d)
 {
 	struct vb_fixes all = {};
-	u32 i;
 
 	vb_fixes_collect(d, &all);
 	vb_fixes_settle(d, &all);
-	for (i = 0; i < all.count; i++)
-		if (vb_fix_installs(&all.fix[i]))
-			vb_token_put(&d->proc->dev->tokens, le32_to_cpu(all.fix[i].token));
+	vb_fixes_drop(d->proc->dev, &all);
 	kvfree(all.fix);
 	vb_set_nice(d);
 }
@@ -356,15 +363,10 @@ int vb_deliver(struct vb_delivery *d)
 
 	err = vb_fixes_collect(d, &all);
 	vb_fixes_settle(d, &all);
-	if (err) {
-		u32 i;
-
-		for (i = 0; i < all.count; i++)
-			if (vb_fix_installs(&all.fix[i]))
-				vb_token_put(&dev->tokens, le32_to_cpu(all.fix[i].token));
-	} else {
+	if (err)
+		vb_fixes_drop(dev, &all);
+	else
 		err = vb_reserve_all(dev, &all, &in);
-	}
 	kvfree(all.fix);
 	if (!err)
 		err = vb_remember(d, &in);
