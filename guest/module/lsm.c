@@ -137,16 +137,18 @@ int vb_sender_judge_file(struct vb_sender *s, struct file *file)
 struct vb_msg *vb_label_msg(struct vb_proc *proc, u32 op, u32 body_len, u32 *label_len)
 {
 	struct vb_msg *msg;
+	int policy = atomic_read(&vb_policy);
 	char *label;
 	u32 raw, len;
 
-	proc->policy = atomic_read(&vb_policy);
 	len = vb_get_label(proc->cred, &label, &raw);
 	if (len > VB_MAX_LABEL)
 		len = 0;
 	msg = vb_msg_new(op, body_len + len, 0, 0, GFP_KERNEL);
-	if (msg)
+	if (msg) {
 		memcpy(msg->body + body_len, label, len);
+		WRITE_ONCE(proc->policy, policy);
+	}
 	vb_put_label(label, raw);
 	*label_len = len;
 	return msg;
