@@ -103,7 +103,7 @@ static __poll_t vb_poll(struct file *file, poll_table *wait)
 	if ((s32)le32_to_cpu(msg->req.resp->status) < 0)
 		ready = EPOLLERR;
 	else
-		ready = msg->req.resp->val ? EPOLLIN | EPOLLRDNORM : 0;
+		ready = msg->req.resp->val ? EPOLLIN : 0;
 	vb_msg_free(msg);
 	return ready;
 }
