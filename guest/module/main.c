@@ -176,6 +176,15 @@ static void vb_config_changed(struct virtio_device *vdev)
 		schedule_work(&dev->reset_work);
 }
 
+#ifdef CONFIG_PM
+/* Resuming resets the device, and with it the host releases every process. */
+static int vb_freeze(struct virtio_device *vdev)
+{
+	dev_err(&vdev->dev, "suspending would end every open binder file: unbind the driver first\n");
+	return -EBUSY;
+}
+#endif
+
 static struct virtio_device_id vb_ids[] = {
 	{ VBINDER_ID_DEFAULT, VIRTIO_DEV_ANY_ID },
 	{ 0 },	/* virtio_id= */
@@ -194,6 +203,9 @@ static struct virtio_driver vb_driver = {
 	.probe = vb_probe,
 	.remove = vb_remove,
 	.config_changed = vb_config_changed,
+#ifdef CONFIG_PM
+	.freeze = vb_freeze,
+#endif
 };
 
 static int __init vb_init(void)
