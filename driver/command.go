@@ -8,6 +8,9 @@ import (
 	"virtbinder/driver/uapi"
 )
 
+// Step 5 of a transaction's way begins here: the stream of one BINDER_WRITE_READ,
+// command by command.
+
 // command is one row of the BC table: the size of what follows the code comes from
 // the code itself.
 type command struct {

@@ -8,6 +8,9 @@ import (
 	"virtbinder/internal/lockrank"
 )
 
+// Step 7 of a transaction's way ends here: what was decided under the lock is carried
+// out after it.
+
 // Exec is one caller's way into the core: scratch memory that is reused from call
 // to call, and the effects that locked sections decided and that are carried out
 // after unlock. A goroutine that feeds a core owns one; it must not be shared.

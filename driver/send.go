@@ -8,9 +8,9 @@ import (
 	"virtbinder/driver/uapi"
 )
 
-// One BC_TRANSACTION or BC_REPLY from its start to its queueing, or to the error
-// that answers it. Core.mu is held on entry and on return, and dropped around the
-// copy only.
+// Steps 5 to 7 in their order: one BC_TRANSACTION or BC_REPLY from its start to its
+// queueing, or to the error that answers it. Core.mu is held on entry and on return,
+// and dropped around the copy only.
 
 // run builds and sends one transaction.
 func (bd *builder) run(x *Exec, th *Thread, r *Request, g *Gather, tr uapi.TransactionData, reply bool) {

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This file is the doorbell in both modes; see the package comment.
+// This file is the doorbell in both modes (step 3 of docs/data-path.md); see the
+// package comment.
 
 // notifyAccess is a guest's access to the doorbell port. It is an exit of the
 // kicking vCPU: always when inline; in worker mode only if the write did not match

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The BC stream parser. Read gather.h first.
+ * The BC stream parser (step 1 of docs/data-path.md). Read gather.h first.
  *
  * Nothing here trusts the sender: every number is read once, into memory of
  * ours, and bounded there. Nothing here judges the sender either: a request
