@@ -37,8 +37,8 @@ fuzz: ## the guest driver's parser under ASan and UBSan, in userspace (FUZZ_RUNS
 e2e: storm family ## the end-to-end tests alone (images and programs have to be there: make images build initrd debian oracle-programs)
 	$(GO) test -tags e2e -count=1 -timeout 80m -p 1 -v ./internal/e2e ./internal/guestcheck
 
-aosp-tests: setup images build initrd ## AOSP's own tests on virtbinder and on the stock driver: build/aosp.json (ONLY=REGEXP chooses programs)
-	build/bin/aosp-tests $(if $(ONLY),--only '$(ONLY)')
+aosp-tests: setup images build initrd ## AOSP's own tests on virtbinder and on the stock driver: build/aosp.json (ONLY=REGEXP chooses programs, AOSP="--help" lists other options)
+	build/bin/aosp-tests $(if $(ONLY),--only '$(ONLY)') $(AOSP)
 
 bench: setup images build initrd bench-programs ## figures, as ratios within one run: build/bench.json, docs/performance.md's tables (ONLY=core,device,guest)
 	build/bench/bench run $(if $(ONLY),--only $(ONLY))

@@ -2,7 +2,10 @@
 
 package aosptest
 
-import "time"
+import (
+	"regexp"
+	"time"
+)
 
 // program is one program of the suite.
 type program struct {
@@ -20,8 +23,8 @@ const (
 	scriptDir = "/run/aosp/"
 )
 
-// patience bounds a session: what the nested lab on a busy machine may need, whose
-// clock runs too fast then, besides.
+// patience bounds how long a program may say nothing: what one test may need in the
+// nested lab on a busy machine, whose clock runs too fast then, besides.
 const patience = 30 * time.Minute
 
 func gtest(name string, least int) program {
@@ -36,6 +39,25 @@ func script(name string, least int, file string, args ...string) program {
 func (p program) only(filter string) program { p.filter = filter; return p }
 func (p program) with(env ...string) program { p.env = env; return p }
 func (p program) inBrief() program           { p.brief = true; return p }
+
+// choose returns the programs whose names match; if tests are named by a filter, only
+// those that have such and as if they were all of the program's.
+func choose(only *regexp.Regexp, tests string, brief bool) []program {
+	var list []program
+	for _, p := range catalogue {
+		if !only.MatchString(p.name) || brief && !p.brief {
+			continue
+		}
+		if tests != "" {
+			if p.script {
+				continue
+			}
+			p.filter, p.env, p.least = tests, nil, 1
+		}
+		list = append(list, p)
+	}
+	return list
+}
 
 // catalogue is every program, in the order in which they are run.
 var catalogue = []program{

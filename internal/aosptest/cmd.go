@@ -20,18 +20,42 @@ import (
 // Cmd is the command line.
 type Cmd struct {
 	Only   string `default:"." placeholder:"REGEXP" help:"Run only programs whose names match."`
+	Guests string `default:"." placeholder:"REGEXP" help:"Run only in guests whose names match: KERNEL-LSM, as in 6.12-apparmor."`
+	Tests  string `placeholder:"FILTER" help:"Run only these tests of gtest programs: gtest's own filter, which may have wildcards."`
 	Brief  bool   `help:"Everything in the first guest only, what takes long left out of the others, no figures."`
 	Out    string `type:"path" placeholder:"FILE" help:"Where the result goes (default build/aosp.json); logs go beside it, into a directory of that name."`
 	Inside string `hidden:"" help:"Be the process beside the guest, for this run."`
 }
 
-// runs are all guests, those in which the stock driver can serve first.
-func (c *Cmd) runs() []run {
-	return []run{
-		{Guest: "6.12", LSM: "selinux", Figures: !c.Brief},
-		{Guest: "6.12", LSM: "apparmor", Brief: c.Brief},
-		{Guest: "6.1", LSM: "selinux", Brief: c.Brief},
+// runs are the guests that were asked for and what is run in each, those in which the
+// stock driver can serve first.
+func (c *Cmd) runs() ([]run, error) {
+	only, err := regexp.Compile(c.Only)
+	if err != nil {
+		return nil, fmt.Errorf("--only: %w", err)
 	}
+	guests, err := regexp.Compile(c.Guests)
+	if err != nil {
+		return nil, fmt.Errorf("--guests: %w", err)
+	}
+	var list []run
+	for _, r := range []run{
+		{Guest: "6.12", LSM: "selinux", Figures: !c.Brief && c.Tests == ""},
+		{Guest: "6.12", LSM: "apparmor"},
+		{Guest: "6.1", LSM: "selinux"},
+	} {
+		if guests.MatchString(r.name()) {
+			r.Programs = choose(only, c.Tests, c.Brief && len(list) > 0)
+			list = append(list, r)
+		}
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("--guests: there is no guest %q", c.Guests)
+	}
+	if len(list[0].Programs) == 0 {
+		return nil, fmt.Errorf("--only: there is no program %q", c.Only)
+	}
+	return list, nil
 }
 
 // ErrWorse says that virtbinder fails what the stock driver passes.
@@ -45,17 +69,17 @@ func (c *Cmd) Run() error {
 	if err != nil {
 		return err
 	}
-	only, err := regexp.Compile(c.Only)
+	runs, err := c.runs()
 	if err != nil {
-		return fmt.Errorf("--only: %w", err)
+		return err
 	}
 	if c.Out == "" {
 		c.Out = filepath.Join(top, "build", "aosp.json")
 	}
 	if c.Inside != "" {
-		return c.inside(ctx, top, only)
+		return c.inside(ctx, top, runs)
 	}
-	result, err := c.all(ctx, top, only, os.Stdout)
+	result, err := c.all(ctx, top, runs, os.Stdout)
 	if err != nil {
 		return err
 	}
@@ -81,11 +105,11 @@ const rawFile = "raw.json"
 
 // all does the runs one after the other and compares. A run that breaks off is an
 // error in the result, not the end.
-func (c *Cmd) all(ctx context.Context, top string, only *regexp.Regexp, progress io.Writer) (*Result, error) {
+func (c *Cmd) all(ctx context.Context, top string, runs []run, progress io.Writer) (*Result, error) {
 	var raws []*raw
 	var broken []string
 	direct := lab.Usable().Direct
-	for _, r := range c.runs() {
+	for _, r := range runs {
 		out := c.dir(r)
 		if err := os.RemoveAll(out); err != nil {
 			return nil, err
@@ -96,7 +120,7 @@ func (c *Cmd) all(ctx context.Context, top string, only *regexp.Regexp, progress
 		var got *raw
 		var err error
 		if direct {
-			got, err = r.inGuest(ctx, top, out, only, progress)
+			got, err = r.inGuest(ctx, top, out, progress)
 		} else {
 			got, err = c.inLab(ctx, r, progress)
 		}
@@ -121,7 +145,7 @@ func (c *Cmd) inLab(ctx context.Context, r run, progress io.Writer) (*raw, error
 	if err != nil {
 		return nil, err
 	}
-	args := []string{exe, "--inside", r.name(), "--only", c.Only, "--out", c.Out}
+	args := []string{exe, "--inside", r.name(), "--only", c.Only, "--guests", c.Guests, "--tests", c.Tests, "--out", c.Out}
 	if c.Brief {
 		args = append(args, "--brief")
 	}
@@ -137,12 +161,12 @@ func (c *Cmd) inLab(ctx context.Context, r run, progress io.Writer) (*raw, error
 }
 
 // inside is the process beside the guest.
-func (c *Cmd) inside(ctx context.Context, top string, only *regexp.Regexp) error {
-	for _, r := range c.runs() {
+func (c *Cmd) inside(ctx context.Context, top string, runs []run) error {
+	for _, r := range runs {
 		if r.name() != c.Inside {
 			continue
 		}
-		got, err := r.inGuest(ctx, top, c.dir(r), only, os.Stdout)
+		got, err := r.inGuest(ctx, top, c.dir(r), os.Stdout)
 		if err != nil {
 			return err
 		}

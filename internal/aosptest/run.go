@@ -7,34 +7,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"time"
 )
 
 // run is one guest: its kernel, its security module, and how much is run in it.
 type run struct {
-	Guest   string // kernel series
-	LSM     string
-	CPUs    int  // of the guest; 1 if 0
-	Brief   bool // only programs that do not take long
-	Figures bool // measure, too
+	Guest    string // kernel series
+	LSM      string
+	CPUs     int // of the guest; 1 if 0
+	Programs []program
+	Figures  bool // measure, too
 }
 
 func (r run) name() string { return r.Guest + "-" + r.LSM }
 
-// programs are those of the run whose names match.
-func (r run) programs(only *regexp.Regexp) []program {
-	var list []program
-	for _, p := range catalogue {
-		if (p.brief || !r.Brief) && only.MatchString(p.name) {
-			list = append(list, p)
-		}
-	}
-	return list
-}
-
 // inGuest boots the guest and runs everything; out is the run's directory.
-func (r run) inGuest(ctx context.Context, top, out string, only *regexp.Regexp, progress io.Writer) (*raw, error) {
+func (r run) inGuest(ctx context.Context, top, out string, progress io.Writer) (*raw, error) {
 	say := func(format string, args ...any) {
 		fmt.Fprintf(progress, "[%s %s %s] %s\n", time.Now().Format(time.TimeOnly), r.Guest, r.LSM, fmt.Sprintf(format, args...))
 	}
@@ -49,7 +37,7 @@ func (r run) inGuest(ctx context.Context, top, out string, only *regexp.Regexp, 
 		return nil, err
 	}
 	result := &raw{Guest: r.Guest, LSM: r.LSM}
-	for _, p := range r.programs(only) {
+	for _, p := range r.Programs {
 		on := map[string]*ran{}
 		for _, driver := range drivers {
 			if on[driver], err = m.trial(ctx, p, driver, out); err != nil {

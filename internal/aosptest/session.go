@@ -114,8 +114,11 @@ func (m *machine) session(ctx context.Context, p program, filter, driver string,
 		args = append(args, "--gtest_filter="+filter)
 	}
 	fmt.Fprintf(log, "# %s %s\n", driver, strings.Join(args[4:], " "))
-	limit, cancel := context.WithTimeout(ctx, patience)
+	limit, cancel := context.WithCancel(ctx)
 	defer cancel()
+	silence := alarm{time.AfterFunc(patience, cancel)}
+	defer silence.Stop()
+	both = io.MultiWriter(both, silence)
 	exit, err := m.Exec(limit, agentclient.Cmd{Path: "unshare", Args: args, Env: p.env, Stdout: io.MultiWriter(both, t), Stderr: both})
 	t.finish()
 	fmt.Fprintf(log, "# exit %d\n", exit)
@@ -123,7 +126,7 @@ func (m *machine) session(ctx context.Context, p program, filter, driver string,
 	case ctx.Err() != nil:
 		return nil, "", ctx.Err()
 	case limit.Err() != nil:
-		fault = fmt.Sprintf("not finished after %v", patience)
+		fault = fmt.Sprintf("nothing more said in %v", patience)
 		if err := m.do(ctx, nil, "sh", "-c", ". "+scriptDir+"lib.sh && end_all"); err != nil {
 			return nil, "", fmt.Errorf("%s on %s hangs, and so does the guest: %w", p.name, driver, err)
 		}
@@ -140,6 +143,14 @@ func (m *machine) session(ctx context.Context, p program, filter, driver string,
 		fault += "; its last lines: " + tail.String()
 	}
 	return t, fault, nil
+}
+
+// alarm goes off when nothing is written to it for patience.
+type alarm struct{ *time.Timer }
+
+func (a alarm) Write(b []byte) (int, error) {
+	a.Reset(patience)
+	return len(b), nil
 }
 
 // tail keeps the last lines of what is written.

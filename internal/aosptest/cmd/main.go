@@ -16,6 +16,7 @@ Examples:
 
   aosp-tests                        everything, in each guest
   aosp-tests --only binderLibTest   one program
+  aosp-tests --only binderRpcTest --guests 6.12-apparmor --tests '*OnewayStressTest/vm_socket*'
   aosp-tests --brief                what the tests of this project run`
 
 func main() {
