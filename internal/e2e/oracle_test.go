@@ -42,6 +42,12 @@ func TestOracle(t *testing.T) {
 	}
 }
 
+// mostUnstable is how many of 100 programs may be unstable. Since threads and workers
+// run in turn, none of some 3,000 was, so fewer than one in 1,000 are: a second one in
+// 100 is no accident but something that a driver does not always do the same. What
+// remains for accidents are the kernel's timers, on a machine that is held up.
+const mostUnstable = 1
+
 // TestOracleRandom runs as many random programs as there is time for, on the kernel
 // whose driver is the model: 6.1's does some things in its own way. `make
 // oracle-random` runs more, on both.
@@ -52,7 +58,7 @@ func TestOracleRandom(t *testing.T) {
 		t.Fatalf("results of %d kernels", len(all))
 	}
 	for _, r := range all {
-		if r.Programs != 100 || len(r.Different) != 0 || len(r.Unstable) > 5 {
+		if r.Programs != 100 || len(r.Different) != 0 || len(r.Unstable) > mostUnstable {
 			t.Errorf("%s: %d programs, %d different, %d unstable", r.Kernel, r.Programs, len(r.Different), len(r.Unstable))
 		}
 	}
