@@ -51,6 +51,11 @@ func (th *thread) ioctl(cmd uint32, arg []byte) {
 	th.do(Call{Op: OpIoctl, FD: th.file.n, Cmd: cmd, Data: arg}, th.showIoctl(cmd, len(arg)), "%s %x", ioctlName(cmd), arg)
 }
 
+// ioctl32 makes any ioctl as a 32-bit process does.
+func (th *thread) ioctl32(cmd uint32, arg []byte) {
+	th.do(Call{Op: OpIoctl32, FD: th.file.n, Cmd: cmd, Data: arg}, th.showIoctl(cmd, len(arg)), "%s %x, 32-bit", ioctlName(cmd), arg)
+}
+
 // ioctlAt makes an ioctl with an argument at addr.
 func (th *thread) ioctlAt(cmd uint32, addr uint64) {
 	th.do(Call{Op: OpIoctl, FD: th.file.n, Cmd: cmd, Addr: addr}, th.showErrno(), "%s at %#x", ioctlName(cmd), addr)
@@ -284,12 +289,17 @@ func (th *thread) writeFD(f fd, s string) {
 
 // writeReadAt makes a BINDER_WRITE_READ whose struct is the scenario's own.
 func (th *thread) writeReadAt(writeSize, writeConsumed, write, readSize, readConsumed, read uint64) {
-	var b []byte
-	for _, v := range []uint64{writeSize, writeConsumed, write, readSize, readConsumed, read} {
-		b = le.AppendUint64(b, v)
-	}
+	b := longs(writeSize, writeConsumed, write, readSize, readConsumed, read)
 	th.do(Call{Op: OpIoctl, FD: th.file.n, Cmd: uapi.BINDER_WRITE_READ, Data: b}, th.showIoctl(uapi.BINDER_WRITE_READ, len(b)),
 		"BINDER_WRITE_READ write %d+%d at %#x, read %d+%d at %#x", writeSize, writeConsumed, write, readSize, readConsumed, read)
+}
+
+// longs are 64-bit words.
+func longs(values ...uint64) (b []byte) {
+	for _, v := range values {
+		b = le.AppendUint64(b, v)
+	}
+	return b
 }
 
 // stream is the bytes of commands that point to nothing.

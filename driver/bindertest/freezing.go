@@ -131,6 +131,16 @@ var freezeScenarios = []Scenario{
 		d.read(oneway(0, 1))
 		d.frozenInfo(a)
 	}},
+	{"freeze/waiter-interrupted", "a signal to who waits: BINDER_FREEZE begins anew, as the signal's handler asks for", []Feature{Signals}, func(t *T) {
+		a, b, c := t.proc("a"), t.proc("b"), t.proc("c")
+		a.manage()
+		a.read(enter)
+		b.read(call(0, 1))
+		c.freeze(a, 60000)
+		c.signal()
+		a.write(free(a.got.Buffer), reply())
+		b.frozenInfo(a)
+	}},
 	{"freeze/frozen-may-reply", "a frozen process may still answer nothing, but read and send", nil, func(t *T) {
 		a, b := t.proc("a"), t.proc("b")
 		a.manage()
@@ -398,6 +408,36 @@ var freezeScenarios = []Scenario{
 		c.freeze(b, 0)
 		a.read()
 		a.read()
+	}},
+	{"freeze/notice-same-cookie", "two objects may be watched with one cookie; an acknowledgement is for the first of them", []Feature{FreezeNotice}, func(t *T) {
+		a, b, c := t.proc("a"), t.proc("b"), t.proc("c")
+		a.manage()
+		a.read(enter)
+		h1 := t.held(a, b, binder(0x10, 0x11))
+		h2 := t.held(a, b, binder(0x20, 0x21))
+		a.signal()
+		a.read(requestFreeze(h1, 0xf1))
+		a.read(requestFreeze(h2, 0xf1))
+		a.write(freezeDone(0xf1))
+		c.freeze(b, 0)
+		a.nonblock(1)
+		a.read()
+		a.read(freezeDone(0xf1))
+		a.read(clearFreeze(h1, 0xf1))
+		a.read(clearFreeze(h2, 0xf1))
+	}},
+	{"freeze/notice-clear-and-ask-again", "a cleared handle may be watched again, with the same cookie", []Feature{FreezeNotice}, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		a.manage()
+		a.read(enter)
+		h := t.held(a, b, binder(0x10, 0x11))
+		a.signal()
+		a.read(requestFreeze(h, 0xf1))
+		a.nonblock(1)
+		a.read(clearFreeze(h, 0xf1), requestFreeze(h, 0xf1))
+		a.read(freezeDone(0xf1))
+		a.read()
+		a.read(freezeDone(0xf1))
 	}},
 	{"freeze/notice-manager", "the context manager can be watched through handle 0", []Feature{FreezeNotice}, func(t *T) {
 		a, b := t.proc("a"), t.proc("b")

@@ -305,6 +305,17 @@ var ioctlScenarios = []Scenario{
 		b.write(call(0, 1, "there must be a page"))
 		a.writeReadAt(0, 0, 0, 256, 0, MapAddr)
 	}},
+	{"ioctl/compat", "the ioctls of a 32-bit process have the same structures", []Feature{Compat}, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		a.manage()
+		bc := stream(oneway(0, 7))
+		b.poke(own, bc)
+		b.ioctl32(uapi.BINDER_VERSION, make([]byte, 4))
+		b.ioctl32(uapi.BINDER_WRITE_READ, longs(uint64(len(bc)), 0, own, 256, 0, own+256))
+		b.peek(own+256, 8)
+		a.read(enter)
+		a.ioctl32(uapi.BINDER_SET_IDLE_TIMEOUT, make([]byte, 8))
+	}},
 	{"ioctl/two-threads", "two threads of a process make ioctls at once", nil, func(t *T) {
 		a := t.proc("a")
 		b := a.newThread()

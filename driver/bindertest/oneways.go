@@ -183,6 +183,16 @@ var onewayScenarios = []Scenario{
 		th.write(call(0, 1, make([]byte, 7<<10)))
 		b.read(oneway(0, 2, make([]byte, 100)))
 	}},
+	{"oneway/spam-frozen", "a suspected one to a frozen process is told of as one that waits for it", []Feature{PendingFrozen}, func(t *T) {
+		a, b := t.proc("a", mapped(16<<10)), t.proc("b")
+		a.manage()
+		b.detectSpam(1)
+		b.freeze(a, 0)
+		b.read(oneway(0, 1, make([]byte, 6<<10)))
+		b.read(oneway(0, 2, make([]byte, 1<<10)))
+		b.unfreeze(a)
+		b.read(oneway(0, 3))
+	}},
 	{"oneway/update", "TF_UPDATE_TXN: a queued one of the same kind is replaced while the target is frozen", []Feature{PendingFrozen}, func(t *T) {
 		a, b := t.proc("a"), t.proc("b")
 		a.manage()
@@ -252,6 +262,21 @@ var onewayScenarios = []Scenario{
 		a.read(enter)
 		a.read(free(a.got.Buffer))
 		a.read(free(a.got.Buffer))
+	}},
+	{"oneway/update-other-object", "nor of another object of the process", []Feature{PendingFrozen}, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		b.manage()
+		b.read(enter)
+		h1 := t.held(b, a, binder(0x10, 0x11))
+		h2 := t.held(b, a, binder(0x20, 0x21))
+		b.signal()
+		b.freeze(a, 0)
+		b.read(oneway(h1, 2, "old", flags(uapi.TF_UPDATE_TXN)))
+		b.read(oneway(h2, 2, "new", flags(uapi.TF_UPDATE_TXN)))
+		b.unfreeze(a)
+		a.nonblock(1)
+		a.read(enter)
+		a.read()
 	}},
 	{"oneway/update-releases", "what was replaced gives back its objects and its room", []Feature{PendingFrozen}, func(t *T) {
 		a, b := t.proc("a", mapped(16<<10)), t.proc("b")

@@ -80,6 +80,15 @@ var reportScenarios = []Scenario{
 		t.reports()
 		b.readN(1024)
 	}},
+	{"report/spam-frozen", "a suspected oneway to a frozen process is reported as both", []Feature{Reports}, func(t *T) {
+		a, b := t.proc("a", mapped(64<<10)), t.proc("b")
+		a.manage()
+		b.freeze(a, 0)
+		b.write(oneway(0, 1, size(20<<10)))
+		t.reports()
+		b.write(oneway(0, 2, size(8<<10)))
+		t.reports()
+	}},
 	{"report/none", "what succeeds, and what is lost by a death, is not reported", []Feature{Reports}, func(t *T) {
 		a, b := t.proc("a"), t.proc("b")
 		a.manage()

@@ -29,6 +29,7 @@ var sections = [][]Scenario{
 	referenceScenarios,
 	deathScenarios,
 	freezeScenarios,
+	suspendScenarios,
 	onewayScenarios,
 	callerScenarios,
 	lsmScenarios,

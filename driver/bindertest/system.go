@@ -39,6 +39,8 @@ const (
 	SecurityContext Feature = "security contexts"
 	LSM             Feature = "a security module that denies"
 	Fork            Feature = "fork"
+	Freezers        Feature = "control groups that freeze"
+	Compat          Feature = "32-bit system calls"
 )
 
 // Attr is what a process starts as.
@@ -58,6 +60,23 @@ type Process interface {
 	// Kill ends it as SIGKILL does, and returns when all that its end means has happened.
 	Kill() error
 }
+
+// Suspendable is a Process of a System that has Freezers.
+type Suspendable interface {
+	Process
+	// Suspend has none of its threads run on. A call of theirs may be cut short by it, as by
+	// a signal; that shows when they go on.
+	Suspend(Freezer) error
+	Resume() error
+}
+
+// Freezer is how a kernel suspends a process.
+type Freezer string
+
+const (
+	CgroupV1 Freezer = "cgroup v1" // what waits in a call sleeps on; so does suspending the machine
+	CgroupV2 Freezer = "cgroup v2" // what waits in a call leaves it, as for a signal
+)
 
 // Thread takes calls one after the other.
 type Thread interface {
@@ -109,6 +128,7 @@ const (
 	OpSetEUID                 // Index: effective uid of the thread group
 	OpRlimit                  // Cmd: RLIMIT_NOFILE or RLIMIT_NICE; Len: soft limit of the thread group
 	OpForkPeek                // OpPeek in a child that fork makes, and that ends after it
+	OpIoctl32                 // OpIoctl by the system call of a 32-bit process; Data: the argument, in and out, which is put below 4 GiB
 )
 
 // Call is one Op with its arguments; each Op names the fields that it uses.

@@ -142,6 +142,35 @@ func (p *proc) kill() {
 	t.settle(nil)
 }
 
+// suspend freezes the process by a control group; it takes no calls until it resumes.
+func (p *proc) suspend(by Freezer) {
+	t := p.t
+	t.printf("suspend %s, by %s", p.name, by)
+	t.check(p.suspendable().Suspend(by), "suspending "+p.name)
+	t.settle(nil)
+}
+
+// resume lets it go on.
+func (p *proc) resume() {
+	t := p.t
+	t.printf("resume %s", p.name)
+	t.check(p.suspendable().Resume(), "resuming "+p.name)
+	t.settle(p.task)
+	for _, k := range p.tasks {
+		if k.show != nil {
+			t.printf("%s still parked", k.name)
+		}
+	}
+}
+
+func (p *proc) suspendable() Suspendable {
+	s, ok := p.sys.(Suspendable)
+	if !ok {
+		p.t.check(errors.ErrUnsupported, "suspending "+p.name)
+	}
+	return s
+}
+
 // file is an open binder file.
 type file struct {
 	n    int

@@ -86,12 +86,13 @@ func (g *guest) newSystem(name string, has []bindertest.Feature) (*puppet.System
 
 var ourFeatures = []bindertest.Feature{
 	bindertest.FreezeNotice, bindertest.PendingFrozen, bindertest.Namespaces, bindertest.Signals, bindertest.Files,
-	bindertest.SecurityContext, bindertest.LSM, bindertest.Fork, bindertest.Reports,
+	bindertest.SecurityContext, bindertest.LSM, bindertest.Fork, bindertest.Freezers, bindertest.Compat, bindertest.Reports,
 }
 
 // stockFeatures are those of this kernel's driver.
 func stockFeatures() []bindertest.Feature {
-	all := []bindertest.Feature{bindertest.Namespaces, bindertest.Signals, bindertest.Files, bindertest.SecurityContext, bindertest.LSM, bindertest.Fork}
+	all := []bindertest.Feature{bindertest.Namespaces, bindertest.Signals, bindertest.Files, bindertest.SecurityContext, bindertest.LSM, bindertest.Fork,
+		bindertest.Freezers, bindertest.Compat}
 	if kernelAtLeast("6.2") {
 		all = append(all, bindertest.PendingFrozen)
 	}

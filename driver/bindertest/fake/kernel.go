@@ -44,11 +44,11 @@ func (k *Kernel) Name() string { return k.name }
 // Kernel is bindertest.System's.
 func (k *Kernel) Kernel() string { return "" }
 
-// Has is bindertest.System's: it does not fork, and what it says of
+// Has is bindertest.System's: it does not fork or suspend and has one ABI, and what it says of
 // labels is not a kernel's word.
 func (k *Kernel) Has(f bindertest.Feature) bool {
 	switch f {
-	case bindertest.LSM, bindertest.Fork:
+	case bindertest.LSM, bindertest.Fork, bindertest.Freezers, bindertest.Compat:
 		return false
 	}
 	return true

@@ -22,7 +22,8 @@
 // that is the reader, and every puppet and every kernel worker has gone as far as it
 // can. A thread whose call is not finished has to be in an interruptible sleep (both
 // drivers park their readers so; a request of ours that is on its way sleeps
-// uninterruptibly). What the kernel puts off by a timer is the closing of files that
+// uninterruptibly, and so does whom the freezer of control groups of version 1
+// suspends). What the kernel puts off by a timer is the closing of files that
 // it drops outside of a process: one jiffy. Before a call looks at a file, some jiffies
 // are let pass, and it settles once more.
 package puppet

@@ -45,6 +45,9 @@ func (pool *Pool) put(p *process) bool {
 
 // reset takes everything from the process that its scenario gave it.
 func (p *process) reset() bool {
+	if p.thaw() != nil {
+		return false
+	}
 	for _, t := range p.threads {
 		if t.collect(); t.pending != nil {
 			_ = t.Signal()

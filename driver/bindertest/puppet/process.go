@@ -32,6 +32,8 @@ type process struct {
 	spare   []*thread // not handed out, the leader first
 	alive   bool
 	spoilt  bool // it cannot be made as new
+
+	suspended bindertest.Freezer // "": it is not
 }
 
 // sockets are a new process's: our ends and its.
@@ -240,6 +242,11 @@ func (p *process) end() error {
 		return err
 	}
 	_ = p.os.Kill()
+	if p.suspended == bindertest.CgroupV1 { // there it dies when it is resumed
+		if err := p.thaw(); err != nil {
+			return err
+		}
+	}
 	dead := make(chan error, 1)
 	go func() {
 		_, err := p.os.Wait()

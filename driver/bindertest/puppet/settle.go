@@ -62,7 +62,8 @@ func (t *thread) parked() (bool, error) {
 	if err != nil { // it has ended between
 		return false, nil
 	}
-	return taskState(stat) == 'S', nil
+	state := taskState(stat)
+	return state == 'S' || state == 'D' && t.p.suspended != "", nil
 }
 
 // alone reports whether the reader of a loadavg was the only task that could run.

@@ -55,7 +55,7 @@ enum op {
 	OP_OPEN = 1, OP_CLOSE, OP_DUP, OP_MMAP, OP_MUNMAP, OP_MPROTECT, OP_IOCTL, OP_WRITE_READ,
 	OP_POLL, OP_POLL_WAIT, OP_PEEK, OP_POKE, OP_PIPE, OP_FILE, OP_READ_FD, OP_WRITE_FD,
 	OP_DESCRIBE, OP_GIVE, OP_NICE, OP_NONBLOCK, OP_EPOLL, OP_EXIT, OP_SET_EUID, OP_RLIMIT,
-	OP_FORK_PEEK,
+	OP_FORK_PEEK, OP_IOCTL32,
 };
 
 /* On the wire; data_len bytes follow each. proto.go has the same. */
@@ -173,6 +173,26 @@ static void op_ioctl(struct thread *t, const struct call *c, struct result *r)
 	if (c->addr)
 		arg = (void *)(uintptr_t)c->addr;
 	ret(r, ioctl(c->fd, c->cmd, arg));
+	r->data_len = c->data_len;
+}
+
+/* The system call of 32-bit programs, which any program may make. Its pointers are 32 bits wide. */
+static void op_ioctl32(struct thread *t, const struct call *c, struct result *r)
+{
+	void *arg = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	int ret = 54; /* __NR_ioctl there */
+
+	if (arg == MAP_FAILED || c->data_len > 4096) {
+		r->err = ENOMEM;
+		return;
+	}
+	memcpy(arg, t->stage, c->data_len);
+	__asm__ volatile("int $0x80" : "+a"(ret) : "b"((int)c->fd), "c"(c->cmd), "d"((uint32_t)(uintptr_t)arg)
+			 : "memory", "r8", "r9", "r10", "r11");
+	memcpy(t->stage, arg, c->data_len);
+	munmap(arg, 4096);
+	if (ret < 0)
+		r->err = -ret;
 	r->data_len = c->data_len;
 }
 
@@ -416,6 +436,9 @@ static void execute(struct thread *t, const struct call *c, struct result *r)
 		break;
 	case OP_IOCTL:
 		op_ioctl(t, c, r);
+		break;
+	case OP_IOCTL32:
+		op_ioctl32(t, c, r);
 		break;
 	case OP_WRITE_READ:
 		op_write_read(t, c, r);
