@@ -47,7 +47,8 @@
 // Core.mu is never held while guest memory is copied, a report is emitted, a
 // response is published, an interrupt is raised, or anything blocks: what a locked
 // section decides it appends to its caller's Exec, and Exec.flush carries it out
-// after unlock. Critical sections are short and bounded by the size of one request.
+// after unlock. Critical sections are short and bounded by the size of one request, or
+// by what a process has when it ends.
 // docs/decisions.md says why one lock and not the kernel's three.
 //
 // A Process that has a payload copy in flight (as sender or as target) is pinned:

@@ -124,7 +124,7 @@ func (x *Exec) flush() {
 	for i := range x.events {
 		x.events[i].env.Event(x, x.events[i].e)
 	}
-	x.events = x.events[:0]
+	x.events = spare(x.events)
 	for _, s := range x.releases {
 		s.env.Release(s.off, s.size)
 	}

@@ -197,7 +197,7 @@ func TestShareOfVM(t *testing.T) {
 }
 
 // TestFreeRecordsKeepLittle: a free record of a buffer or a transaction does not keep
-// the room that an unusually large one took.
+// the room that an unusually large one took, nor does a way into the core.
 func TestFreeRecordsKeepLittle(t *testing.T) {
 	const many = 4 * maxSpare
 	w := newWorld(t)
@@ -207,16 +207,19 @@ func TestFreeRecordsKeepLittle(t *testing.T) {
 	if errno, _ := mgr.ioctl(uapi.BINDER_SET_CONTEXT_MGR_EXT, accept); errno != 0 {
 		t.Fatal(errno)
 	}
-	r := &Request{Proc: cli.id, TID: cli.tid, Stream: call(0, 1, uapi.TF_ONE_WAY, 48*many, 2*many),
-		Payload: bytesPayload(make([]byte, 48*many)), Gather: []Gather{{DataLen: 48 * many, ObjCount: 2 * many}}}
-	for i := range uint64(many) {
-		binder, file := binderObject(0x10), Object{RawLen: 24, FDFirst: uint32(i), FDCount: 1}
-		uapi.Object(file.Raw[:]).SetType(uapi.BINDER_TYPE_FD)
-		binder.Offset, file.Offset = 48*i, 48*i+24
-		r.Objects = append(r.Objects, binder, file)
-		r.FDs = append(r.FDs, FD{Token: uint32(i + 1)})
+	oneway := func() {
+		r := &Request{Proc: cli.id, TID: cli.tid, Stream: call(0, 1, uapi.TF_ONE_WAY, 48*many, 2*many),
+			Payload: bytesPayload(make([]byte, 48*many)), Gather: []Gather{{DataLen: 48 * many, ObjCount: 2 * many}}}
+		for i := range uint64(many) {
+			binder, file := binderObject(0x10), Object{RawLen: 24, FDFirst: uint32(i), FDCount: 1}
+			uapi.Object(file.Raw[:]).SetType(uapi.BINDER_TYPE_FD)
+			binder.Offset, file.Offset = 48*i, 48*i+24
+			r.Objects = append(r.Objects, binder, file)
+			r.FDs = append(r.FDs, FD{Token: uint32(i + 1)})
+		}
+		w.vm.WriteRead(w.x, r)
 	}
-	w.vm.WriteRead(w.x, r)
+	oneway()
 	srv := mgr.send(enter, nil, true)
 	w.want(srv, "TRANSACTION")
 	if n := len(srv.Resp.Fix); n != many {
@@ -232,5 +235,13 @@ func TestFreeRecordsKeepLittle(t *testing.T) {
 		if cap(txn.fds) > maxSpare {
 			t.Errorf("a free transaction keeps room for %d files", cap(txn.fds))
 		}
+	}
+	oneway()
+	w.vm.Release(w.x, mgr.id)
+	if n := len(w.events); n != many {
+		t.Fatalf("%d events of %d files", n, many)
+	}
+	if n := cap(w.x.events); n > maxSpare {
+		t.Errorf("room for %d events is kept", n)
 	}
 }
