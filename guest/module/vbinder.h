@@ -241,8 +241,6 @@ struct vb_msg {
 	void *body;
 };
 
-struct vb_proc;
-
 struct vb_msg *vb_msg_new(u32 op, u32 body_len, u32 fix_cap, u32 arg_len, gfp_t gfp);
 void vb_msg_free(struct vb_msg *msg);
 void vb_req_init(struct vb_req *req, void (*free)(struct vb_req *req));
