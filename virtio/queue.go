@@ -82,6 +82,7 @@ type queueState struct {
 	fresh     bool     // something was pushed since then
 	lapped    bool     // so much was pushed since then that signalled means nothing
 	inflight  []uint64 // one bit per head that was popped and not pushed
+	count     QueueCounts
 }
 
 const (
@@ -195,6 +196,7 @@ func (q *Queue) popLocked(c *Chain) (ok bool, err error) {
 		return false, err
 	}
 	s.lastAvail++
+	s.count.Taken++
 	c.queue, c.head = q, head
 	return true, nil
 }
@@ -270,6 +272,7 @@ func (q *Queue) pushLocked(head uint16, written uint32) (err error) {
 	binary.LittleEndian.PutUint32(elem, uint32(head))
 	binary.LittleEndian.PutUint32(elem[4:], written)
 	s.lastUsed++
+	s.count.Returned++
 	s.fresh = true
 	s.lapped = s.lapped || s.lastUsed == s.signalled
 	return q.usedIdx.store(s.lastUsed)
@@ -280,6 +283,9 @@ func (q *Queue) pushLocked(head uint16, written uint32) (err error) {
 func (q *Queue) Interrupt() {
 	q.mu.Lock()
 	want, err := q.wantsInterruptLocked()
+	if want {
+		q.state.count.Interrupts++
+	}
 	q.mu.Unlock()
 	if err != nil {
 		q.fail(err)

@@ -14,6 +14,7 @@ type transport interface {
 	PCIFunction
 	Reset()       // back to power-on; complete on return
 	Close() error // gives up eventfds and mappings; Reset is included
+	Queues() []virtio.QueueState
 }
 
 // plugDevices gives each configured device a transport and a place on the PCI
@@ -40,6 +41,15 @@ func (m *Machine) resetDevices() {
 	for _, d := range m.devices {
 		d.Reset()
 	}
+}
+
+// Queues returns where the virtqueues of each device stand, in slot order.
+func (m *Machine) Queues() [][]virtio.QueueState {
+	states := make([][]virtio.QueueState, len(m.devices))
+	for i, d := range m.devices {
+		states[i] = d.Queues()
+	}
+	return states
 }
 
 func (m *Machine) closeDevices() error {

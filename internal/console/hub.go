@@ -41,7 +41,11 @@ type hubState struct {
 	recent  []byte
 	clients map[*client]struct{}
 	closed  bool
+	traffic Traffic
 }
+
+// Traffic is what a console's guest has printed and been given, in bytes.
+type Traffic struct{ Printed, Typed uint64 }
 
 // client is one that is attached; mu is the hub's.
 type client struct {
@@ -69,6 +73,7 @@ func (h *Hub) Write(p []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := &h.state
+	s.traffic.Printed += uint64(len(p))
 	s.recent = append(s.recent, p...)
 	if over := len(s.recent) - remembered; over > 0 {
 		s.recent = append(s.recent[:0], s.recent[over:]...)
@@ -90,7 +95,20 @@ func (c *client) add(p []byte) {
 }
 
 // Read waits for what is typed.
-func (h *Hub) Read(p []byte) (int, error) { return h.typed.Read(p) }
+func (h *Hub) Read(p []byte) (int, error) {
+	n, err := h.typed.Read(p)
+	h.mu.Lock()
+	h.state.traffic.Typed += uint64(n)
+	h.mu.Unlock()
+	return n, err
+}
+
+// Traffic returns what went over the console so far.
+func (h *Hub) Traffic() Traffic {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.state.traffic
+}
 
 // Type passes on what comes from r until it ends or the console does.
 func (h *Hub) Type(r io.Reader) error {

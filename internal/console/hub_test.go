@@ -45,6 +45,9 @@ func TestHub(t *testing.T) {
 	expect(t, b, "later")
 	go io.WriteString(a, "typed")
 	expect(t, h, "typed")
+	if got, want := h.Traffic(), (Traffic{Printed: uint64(len("early later")), Typed: uint64(len("typed"))}); got != want {
+		t.Errorf("counted %+v, want %+v", got, want)
+	}
 	b.Close()
 	if err := <-bEnded; err != nil {
 		t.Errorf("a client that left: %v", err)

@@ -17,24 +17,24 @@ import (
 // device by its config space as well; 63 is the highest id that VMMs have room for.
 const binderID = 63
 
-// devices makes the machine's virtio devices, in the order of their slots.
-func (m *Machine) devices() ([]virtio.Device, error) {
+// openDevices makes the machine's virtio devices, in the order of their slots.
+func (m *Machine) openDevices() error {
 	hw, err := hardware.Open(&m.cfg, m.ports, m.logger)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	m.opened.add(hw.Close)
-	all := hw.Devices
+	m.devices = hw.Devices
 	for _, add := range []func() (virtio.Device, error){m.addVsock, m.addBinder} {
 		d, err := add()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if d != nil {
-			all = append(all, d)
+			m.devices = append(m.devices, d)
 		}
 	}
-	return all, nil
+	return nil
 }
 
 func (m *Machine) addVsock() (virtio.Device, error) {

@@ -31,6 +31,7 @@ type Machine struct {
 	log      *slog.Logger // of its set-up and its end
 	opened   closers
 	failures *failures
+	devices  []virtio.Device // in slot order
 	binder   *vbinder.Device // nil if it has none
 	consoles []*console.Hub  // as in cfg
 	ports    []hardware.Port // of the consoles of type hvc
@@ -85,11 +86,10 @@ func (m *Machine) build() error {
 		return err
 	}
 	m.opened.add(m.failures.close)
-	devices, err := m.devices()
-	if err != nil {
+	if err := m.openDevices(); err != nil {
 		return err
 	}
-	if err := m.makeVM(serial, devices); err != nil {
+	if err := m.makeVM(serial); err != nil {
 		return err
 	}
 	server, err := control.Serve(filepath.Join(m.dir.path, rundir.APISocket), m, m.logger("api"))
@@ -100,7 +100,7 @@ func (m *Machine) build() error {
 	return nil
 }
 
-func (m *Machine) makeVM(serial vmm.Console, devices []virtio.Device) (err error) {
+func (m *Machine) makeVM(serial vmm.Console) (err error) {
 	kernel, vendorBoot := m.cfg.Kernel, ""
 	if a := m.cfg.Android; a != nil {
 		kernel, vendorBoot = a.Boot, a.VendorBoot
@@ -108,7 +108,7 @@ func (m *Machine) makeVM(serial vmm.Console, devices []virtio.Device) (err error
 	m.vm, err = vmm.New(vmm.Config{
 		Name: m.cfg.Name, Kernel: kernel, VendorBoot: vendorBoot, Initrd: m.cfg.Initrd, Cmdline: m.cfg.Cmdline,
 		MemoryBytes: uint64(m.cfg.Memory), CPUs: m.cfg.CPUs, Affinity: m.cfg.Affinity, PanicGrace: time.Duration(m.cfg.Timeouts.Panic),
-		Console: serial, Devices: devices, Inline: m.cfg.Binder.Doorbell == config.Inline, Log: m.log,
+		Console: serial, Devices: m.devices, Inline: m.cfg.Binder.Doorbell == config.Inline, Log: m.log,
 		EnterVCPU: m.host.EnterVCPU,
 	})
 	if err != nil {

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"virtbinder/driver"
+	"virtbinder/virtio/block"
+	"virtbinder/virtio/net"
+	"virtbinder/virtio/vsock"
 	"virtbinder/vmm/api"
 )
 
@@ -16,9 +19,14 @@ import (
 func (m *Machine) Metrics() []api.Metric {
 	t := &table{vm: m.cfg.Name}
 	m.processors(t)
+	m.virtqueues(t)
+	measureDisks(t, ofType[*block.Device](m.devices))
+	measureNetworks(t, ofType[*net.Device](m.devices))
+	measureVsocks(t, ofType[*vsock.Device](m.devices))
+	m.consoleTraffic(t)
 	m.failures.measure(t)
 	if m.binder != nil {
-		m.device(t)
+		m.binderDevice(t)
 		m.binderCore(t)
 	}
 	return t.metrics
@@ -84,8 +92,8 @@ func (f *failures) measure(t *table) {
 	t.one("reports_lost_by_clients_total", "counter", "Reports that slow clients of the reports' unix socket lost.", float64(s.ClientLost))
 }
 
-// device adds what the binder device counts.
-func (m *Machine) device(t *table) {
+// binderDevice adds what the binder device counts.
+func (m *Machine) binderDevice(t *table) {
 	s := m.binder.Stats()
 	t.one("binder_requests_total", "counter", "Requests taken off the device's queues.", float64(s.Requests))
 	t.one("binder_kicks_total", "counter", "Doorbells.", float64(s.Kicks))

@@ -161,6 +161,10 @@ func TestReadWriteFlush(t *testing.T) {
 	}
 	_, s = g.do(0, 99, 0, nil, 0)
 	g.expect("an unknown request", s, statusUnsupported)
+	n := uint64(len(data))
+	if got, want := g.dev.Stats(), (Stats{Reads: 1, Writes: 1, Flushes: 1, ReadBytes: n, WrittenBytes: n, Failures: 1}); got != want {
+		t.Errorf("counted %+v, want %+v", got, want)
+	}
 }
 
 func TestConfigSpace(t *testing.T) {
@@ -284,7 +288,7 @@ func TestHostileRequests(t *testing.T) {
 	if got := g.disk.did(); len(got) != 0 {
 		t.Errorf("the disk saw %v", got)
 	}
-	if g.dev.Failures() == 0 {
+	if g.dev.Stats().Failures == 0 {
 		t.Error("nothing was counted")
 	}
 	_, s := g.do(0, requestFlush, 0, nil, 0)

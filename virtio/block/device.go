@@ -67,7 +67,7 @@ type Device struct {
 
 	features  atomic.Uint64 // as negotiated; 0 before Activate
 	writeback atomic.Bool   // the driver asks for flushes; else each write is one
-	failures  atomic.Uint64 // requests answered with an error
+	count     counters
 
 	mu   sync.Mutex
 	pool *pool // guarded by mu: the workers; nil while not active
@@ -94,7 +94,7 @@ func New(cfg Config) (*Device, error) {
 }
 
 // String returns the device's name for logs.
-func (d *Device) String() string { return "disk " + d.cfg.ID }
+func (d *Device) String() string { return d.cfg.ID }
 
 // Type returns the id of a block device.
 func (d *Device) Type() uint16 { return 2 }
@@ -122,9 +122,6 @@ func (d *Device) QueueSizes() []uint16 {
 
 // SharedMemory returns none.
 func (d *Device) SharedMemory() []virtio.SharedMemory { return nil }
-
-// Failures returns how many requests were answered with an error.
-func (d *Device) Failures() uint64 { return d.failures.Load() }
 
 // Activate starts the workers.
 func (d *Device) Activate(a virtio.Activation) error {

@@ -85,6 +85,7 @@ func (w *worker) execute(room int) (h header, n int, err error) {
 	if w.buf == nil {
 		w.buf = alignedBuffer()
 	}
+	w.dev.count.request(h.kind)
 	payload := w.chain.Readable() - headerSize
 	switch h.kind {
 	case requestRead:
@@ -130,6 +131,7 @@ func (w *worker) read(sector uint64, n int) (int, error) {
 		}
 		done += len(part)
 	}
+	w.dev.count.readBytes.Add(uint64(n))
 	return n, nil
 }
 
@@ -151,6 +153,7 @@ func (w *worker) write(sector uint64, n int) error {
 		}
 		done += len(part)
 	}
+	w.dev.count.writtenBytes.Add(uint64(n))
 	return w.settle()
 }
 
@@ -237,7 +240,7 @@ func (d *Device) eraseRange(kind uint32, b []byte) (r erasure, err error) {
 
 // failed counts a request that was not served, and logs the first few.
 func (d *Device) failed(h header, err error) {
-	if errors.Is(err, virtio.ErrReset) || d.failures.Add(1) > loggedErrors {
+	if errors.Is(err, virtio.ErrReset) || d.count.failures.Add(1) > loggedErrors {
 		return
 	}
 	d.log.Warn("a request failed", "disk", d.cfg.ID, "type", h.kind, "sector", h.sector, "err", err)

@@ -81,7 +81,7 @@ func (d *Device) Close() error {
 }
 
 // String returns the device's name for logs.
-func (d *Device) String() string { return "console " + d.cfg.Name }
+func (d *Device) String() string { return d.cfg.Name }
 
 // Type returns the id of a console.
 func (d *Device) Type() uint16 { return 3 }

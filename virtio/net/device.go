@@ -82,10 +82,11 @@ type Config struct {
 	Log  *slog.Logger // slog.Default() if nil
 }
 
-// Stats are counts of frames.
+// Stats are counts of frames, and of their bytes.
 type Stats struct {
-	Received, Sent uint64 // by the guest
-	Dropped        uint64 // in either direction
+	Received, Sent           uint64 // by the guest
+	ReceivedBytes, SentBytes uint64
+	Dropped                  uint64 // in either direction
 }
 
 // Device is a virtio network device. The caller closes the link after the machine
@@ -94,7 +95,7 @@ type Device struct {
 	cfg Config
 	log *slog.Logger
 
-	received, sent, dropped atomic.Uint64
+	received, sent, receivedBytes, sentBytes, dropped atomic.Uint64
 
 	mu      sync.Mutex
 	session *session // guarded by mu: nil while not active
@@ -113,7 +114,7 @@ func New(cfg Config) (*Device, error) {
 }
 
 // String returns the device's name for logs.
-func (d *Device) String() string { return "network " + d.cfg.Name }
+func (d *Device) String() string { return d.cfg.Name }
 
 // Type returns the id of a network device.
 func (d *Device) Type() uint16 { return 1 }
@@ -145,7 +146,10 @@ func (d *Device) WriteConfig(uint32, []byte) {}
 
 // Stats returns the counts so far.
 func (d *Device) Stats() Stats {
-	return Stats{Received: d.received.Load(), Sent: d.sent.Load(), Dropped: d.dropped.Load()}
+	return Stats{
+		Received: d.received.Load(), Sent: d.sent.Load(),
+		ReceivedBytes: d.receivedBytes.Load(), SentBytes: d.sentBytes.Load(), Dropped: d.dropped.Load(),
+	}
 }
 
 // Activate starts carrying frames.

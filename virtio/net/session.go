@@ -115,6 +115,7 @@ func (s *session) sendOne(c *virtio.Chain, frame []byte) {
 		return
 	}
 	s.dev.sent.Add(1)
+	s.dev.sentBytes.Add(uint64(n - HeaderSize))
 }
 
 func (s *session) has(feature uint64) bool { return s.features&feature != 0 }
@@ -191,7 +192,7 @@ func (s *session) deliverOne(m *merger, frame []byte) bool {
 // too small for is lost, and they come back empty.
 func (s *session) fill(m *merger, frame []byte) {
 	putBuffers(frame, m.n)
-	fits := m.room >= len(frame)
+	size, fits := len(frame)-HeaderSize, m.room >= len(frame)
 	if !fits {
 		frame = nil
 	}
@@ -206,6 +207,7 @@ func (s *session) fill(m *merger, frame []byte) {
 	}
 	if fits {
 		s.dev.received.Add(1)
+		s.dev.receivedBytes.Add(uint64(size))
 	} else {
 		s.dev.dropped.Add(1)
 	}

@@ -58,6 +58,7 @@ func (d *Device) newConnLocked(key connKey) *conn {
 	c.cond.L = &d.mu
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	d.state.conns[key] = c
+	d.state.count.Begun++
 	return c
 }
 

@@ -72,6 +72,7 @@ type deviceState struct {
 	nextPort uint32
 	waiting  map[net.Conn]struct{} // host connections before "CONNECT"
 	loops    *sync.WaitGroup       // goroutines of this activation's connections
+	count    Stats                 // without Open
 }
 
 // connKey names a connection. The guest's CID is fixed.

@@ -138,6 +138,7 @@ func (d *Device) writeDataLocked(c *conn) int {
 	total := d.writeLocked(&h, first, second)
 	c.out.drop(n)
 	c.sent += uint32(n)
+	d.state.count.ReceivedBytes += uint64(n)
 	if c.out.len() > 0 && c.credit() == 0 {
 		c.send |= sendCreditRequest
 	}

@@ -154,5 +154,6 @@ func (d *Device) dataLocked(c *conn, h *header) {
 		return
 	}
 	c.in.commit(n)
+	d.state.count.SentBytes += uint64(n)
 	c.cond.Broadcast()
 }
