@@ -18,12 +18,11 @@ import (
 )
 
 const (
-	maxVMs        = 64
-	maxDevices    = 24 // disks, networks and consoles of a VM together: there are 31 PCI slots
-	maxQueuePairs = 16 // of a network device
-	maxHostCPU    = 8192
-	maxCID        = 1<<32 - 2
-	maxTimeout    = Duration(24 * time.Hour)
+	maxVMs     = 64
+	maxDevices = 24 // disks, networks and consoles of a VM together: there are 31 PCI slots
+	maxHostCPU = 8192
+	maxCID     = 1<<32 - 2
+	maxTimeout = Duration(24 * time.Hour)
 )
 
 // checker gathers what is wrong.
@@ -198,7 +197,6 @@ func (k *checker) net(at string, n *Net) {
 	if hw, err := net.ParseMAC(n.MAC); n.MAC != "" && (err != nil || len(hw) != 6 || hw[0]&1 != 0) {
 		k.fail(at+".mac", "%q: want six bytes that are no group address, as 52:54:00:12:34:56", n.MAC)
 	}
-	within(k, at+".queues", n.Queues, 1, maxQueuePairs)
 }
 
 func (k *checker) forward(at string, f *Forward) {

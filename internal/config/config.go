@@ -61,11 +61,10 @@ type Disk struct {
 
 // Net is a network device. Exactly one of Tap, TapFD and User says where it leads.
 type Net struct {
-	Tap    string   `json:"tap,omitempty"`    // name of an interface
-	TapFD  *int     `json:"tap_fd,omitempty"` // one that this process inherited
-	User   *UserNet `json:"user,omitempty"`   // a network in this process, which needs no privilege
-	MAC    string   `json:"mac,omitempty"`    // made from the VM's name if empty
-	Queues int      `json:"queues"`           // pairs
+	Tap   string   `json:"tap,omitempty"`    // name of an interface
+	TapFD *int     `json:"tap_fd,omitempty"` // one that this process inherited
+	User  *UserNet `json:"user,omitempty"`   // a network in this process, which needs no privilege
+	MAC   string   `json:"mac,omitempty"`    // made from the VM's name if empty
 }
 
 // UserNet is a user-mode network: the guest reaches out through this process.

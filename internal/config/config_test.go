@@ -47,7 +47,6 @@ const full = `vms:
     net:
       - tap: tap0
         mac: 52:54:00:12:34:56
-        queues: 2
       - tap_fd: 7
       - user:
           forwards:
@@ -128,7 +127,7 @@ func TestFull(t *testing.T) {
 	}
 	one, two := c.VMs[0], c.VMs[1]
 	if one.Memory != 2<<30 || one.CPUs != 4 || one.Entropy || one.Vsock.Enabled || !one.Disks[0].Direct || one.Disks[1].ReadOnly || *one.Net[1].TapFD != 7 ||
-		one.Net[1].Queues != 1 || one.Net[2].User.Forwards[0].Proto != "tcp" || one.Affinity[0][1] != 1 || one.Binder.Committed != 512<<20 {
+		one.Net[2].User.Forwards[0].Proto != "tcp" || one.Affinity[0][1] != 1 || one.Binder.Committed != 512<<20 {
 		t.Errorf("%+v", one)
 	}
 	if two.Memory != 1<<30 || !two.Entropy || two.Android.VendorBoot != "vendor_boot.img" || two.Vsock.CID != 3 {
@@ -171,7 +170,6 @@ func TestErrors(t *testing.T) {
 		"vms:\n- kernel: k\n  net:\n  - {tap: a, tap_fd: 3}\n":                                  "vms[0].net[0]: 2 of tap, tap_fd and user",
 		"vms:\n- kernel: k\n  net:\n  - {tap: a, mac: \"01:00:00:00:00:00\"}\n":                 "vms[0].net[0].mac:",
 		"vms:\n- kernel: k\n  net:\n  - {tap_fd: 1}\n":                                          "vms[0].net[0].tap_fd: 1: give a file descriptor from 3",
-		"vms:\n- kernel: k\n  net:\n  - {tap: a, queues: 0}\n":                                  "vms[0].net[0].queues: 0: from 1 to 16",
 		"vms:\n- kernel: k\n  net:\n  - user: {forwards: [{host: 'x:1', guest: 1}]}\n":          `vms[0].net[0].user.forwards[0].host: "x:1"`,
 		"vms:\n- kernel: k\n  net:\n  - user: {forwards: [{host: '[::1]:1'}]}\n":                "vms[0].net[0].user.forwards[0].guest: give a port",
 		"vms:\n- kernel: k\n  consoles: [{type: serial, to: file}]\n":                           "vms[0].consoles[0].path: is missing",

@@ -21,17 +21,6 @@ func (v *VM) UnmarshalYAML(decode func(any) error) error {
 }
 
 // UnmarshalYAML gives what the file leaves out its default.
-func (n *Net) UnmarshalYAML(decode func(any) error) error {
-	type plain Net
-	p := plain{Queues: 1}
-	if err := decode(&p); err != nil {
-		return err
-	}
-	*n = Net(p)
-	return nil
-}
-
-// UnmarshalYAML gives what the file leaves out its default.
 func (f *Forward) UnmarshalYAML(decode func(any) error) error {
 	type plain Forward
 	p := plain{Proto: "tcp"}

@@ -109,9 +109,6 @@ func (h *Hardware) disk(i int, c *config.Disk, cpus int) error {
 }
 
 func (h *Hardware) network(i int, c *config.Net, vm string) error {
-	if c.Queues > 1 {
-		return fmt.Errorf("%d queues: a network device has one pair so far", c.Queues)
-	}
 	mac := Address(vm, i)
 	if c.MAC != "" {
 		var err error

@@ -30,7 +30,7 @@ func TestOpen(t *testing.T) {
 	vm := config.DefaultVM()
 	vm.CPUs = 8
 	vm.Disks = []config.Disk{{Path: path}, {Path: file(t, "ro.raw", 4096), ReadOnly: true}}
-	vm.Net = []config.Net{{User: &config.UserNet{}, Queues: 1}}
+	vm.Net = []config.Net{{User: &config.UserNet{}}}
 	h, err := Open(&vm, []Port{{Out: new(bytes.Buffer)}, {}}, logger)
 	if err != nil {
 		t.Fatal(err)
@@ -65,11 +65,10 @@ func TestErrors(t *testing.T) {
 		"disks[1]: disk: open": func(vm *config.VM) { vm.Disks = append(vm.Disks, config.Disk{Path: "/nonexistent"}) },
 		"net[0]: network: file descriptor 1000": func(vm *config.VM) {
 			fd := 1000
-			vm.Net = []config.Net{{TapFD: &fd, Queues: 1}}
+			vm.Net = []config.Net{{TapFD: &fd}}
 		},
-		"net[0]: 2 queues": func(vm *config.VM) { vm.Net = []config.Net{{User: &config.UserNet{}, Queues: 2}} },
 		"net[0]: user-mode network: forward 192.0.2.1:80": func(vm *config.VM) {
-			vm.Net = []config.Net{{Queues: 1, User: &config.UserNet{Forwards: []config.Forward{{Host: "192.0.2.1:80", Guest: 1}}}}}
+			vm.Net = []config.Net{{User: &config.UserNet{Forwards: []config.Forward{{Host: "192.0.2.1:80", Guest: 1}}}}}
 		},
 	} {
 		vm := config.DefaultVM()

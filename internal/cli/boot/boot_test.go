@@ -42,7 +42,7 @@ func parse(t *testing.T, args ...string) *Command {
 
 func TestFlags(t *testing.T) {
 	cfg, err := parse(t, "-k", "vmlinuz", "-i", "initrd", "-p", "quiet, please", "-m", "2G", "-c", "4", "--doorbell", "worker", "--console", "file:/tmp/x",
-		"--console", "hvc=unix:/tmp/y=z", "-d", "a.img,ro", "-d", "b.img,direct", "-t", "tap0", "--net", "user,mac=52:54:00:00:00:01,forward=udp:[::1]:53:5353", "--net", "fd=5,queues=2",
+		"--console", "hvc=unix:/tmp/y=z", "-d", "a.img,ro", "-d", "b.img,direct", "-t", "tap0", "--net", "user,mac=52:54:00:00:00:01,forward=udp:[::1]:53:5353", "--net", "fd=5",
 		"--affinity", "0,2-3", "--affinity", "1", "--no-entropy", "--no-sandbox", "--cid", "9", "--name", "x", "--reports", "off", "--plain-contexts",
 		"--stop-timeout", "5s", "--log-format", "json", "--log-file", "l").resolve(levels(t, "warn,vmm=debug"))
 	if err != nil {
@@ -54,7 +54,7 @@ func TestFlags(t *testing.T) {
 	vm.Kernel, vm.Initrd, vm.Cmdline, vm.Memory, vm.CPUs, vm.Binder.Doorbell = "vmlinuz", "initrd", "quiet, please", 2<<30, 4, config.Worker
 	vm.Consoles = []config.Console{{Type: config.Serial, To: config.File, Path: "/tmp/x"}, {Type: config.HVC, To: config.Unix, Path: "/tmp/y=z"}}
 	vm.Disks = []config.Disk{{Path: "a.img", ReadOnly: true}, {Path: "b.img", Direct: true}}
-	vm.Net = []config.Net{{Tap: "tap0", Queues: 1}, {User: &config.UserNet{Forwards: []config.Forward{{Proto: "udp", Host: "[::1]:53", Guest: 5353}}}, MAC: "52:54:00:00:00:01", Queues: 1}, {TapFD: &fd, Queues: 2}}
+	vm.Net = []config.Net{{Tap: "tap0"}, {User: &config.UserNet{Forwards: []config.Forward{{Proto: "udp", Host: "[::1]:53", Guest: 5353}}}, MAC: "52:54:00:00:00:01"}, {TapFD: &fd}}
 	vm.Affinity, vm.Entropy, vm.Vsock.CID, vm.Name = [][]int{{0, 2, 3}, {1}}, false, 9, "x"
 	vm.Netlink, vm.Timeouts.Stop = config.Netlink{Reports: "off", PlainContexts: true}, config.Duration(5*time.Second)
 	want.VMs, want.Sandbox = []config.VM{vm}, false
@@ -91,7 +91,7 @@ func TestBadFlags(t *testing.T) {
 		{`--disk "x,rw": "rw": there are readonly and direct`, []string{"-d", "x,rw"}},
 		{"--disk (number 1) path: is missing", []string{"-d", ",ro"}},
 		{`--net "bridge": "bridge": there are tap=`, []string{"--net", "bridge"}},
-		{"--net (number 1): 0 of tap, tap_fd and user", []string{"--net", "queues=1"}},
+		{"--net (number 1): 0 of tap, tap_fd and user", []string{"--net", "mac=52:54:00:00:00:01"}},
 		{`--net "user,forward=tcp:80": forward=tcp:80: want PROTO`, []string{"--net", "user,forward=tcp:80"}},
 		{`--net "fd=x": fd=x: want a number`, []string{"--net", "fd=x"}},
 		{"--net (number 1) mac:", []string{"--net", "user,mac=1"}},

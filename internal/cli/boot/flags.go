@@ -23,7 +23,7 @@ type vmFlags struct {
 	Affinity      []string         `sep:"none" placeholder:"CPUS" help:"Host CPUs of a vCPU, as 0,2-3; the first is vCPU 0's, and so on."`
 	Disk          []string         `short:"d" sep:"none" placeholder:"FILE[,readonly][,direct]" help:"A disk: an image or a block device."`
 	Tap           []string         `short:"t" sep:"none" placeholder:"NAME" help:"A network device on a tap interface."`
-	Net           []string         `sep:"none" placeholder:"WHERE[,mac=..][,queues=N]" help:"A network device: tap=NAME, fd=N (an inherited tap) or user, the last with forward=PROTO:HOST:PORT:GUESTPORT."`
+	Net           []string         `sep:"none" placeholder:"WHERE[,mac=..]" help:"A network device: tap=NAME, fd=N (an inherited tap) or user, the last with forward=PROTO:HOST:PORT:GUESTPORT."`
 	Console       []string         `sep:"none" placeholder:"[TYPE=]TO" help:"A console. TYPE is serial (if not given) or hvc; TO is stdio, none, pty[:LINK], file:PATH or unix:PATH. The serial one leads to stdio if not given; the console log in the runtime directory gets its output in any case."`
 	Entropy       *bool            `negatable:"" help:"A virtio random number device; on if not given."`
 	Name          *string          `placeholder:"NAME" help:"Name of the machine, for other commands and its runtime directory; vm if not given."`
@@ -201,7 +201,7 @@ func parseDisk(s string) (config.Disk, error) {
 
 // parseNet reads tap=NAME, fd=N or user, with options.
 func parseNet(s string) (config.Net, error) {
-	n := config.Net{Queues: 1}
+	var n config.Net
 	for option := range each(s) {
 		key, value, _ := strings.Cut(option, "=")
 		if err := netOption(&n, key, value); err != nil {
@@ -225,12 +225,6 @@ func netOption(n *config.Net, key, value string) error {
 		n.User = &config.UserNet{}
 	case "mac":
 		n.MAC = value
-	case "queues":
-		q, err := strconv.Atoi(value)
-		if err != nil {
-			return fmt.Errorf("queues=%s: want a number", value)
-		}
-		n.Queues = q
 	case "forward":
 		if n.User == nil {
 			return errors.New("forward goes with user, after it")
@@ -239,7 +233,7 @@ func netOption(n *config.Net, key, value string) error {
 		n.User.Forwards = append(n.User.Forwards, f)
 		return err
 	default:
-		return fmt.Errorf("%q: there are tap=, fd=, user, mac=, queues= and forward=", key)
+		return fmt.Errorf("%q: there are tap=, fd=, user, mac= and forward=", key)
 	}
 	return nil
 }
