@@ -11,10 +11,10 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
-	"syscall"
 
 	"virtbinder/internal/jsonfile"
 	"virtbinder/internal/lab"
+	"virtbinder/internal/signals"
 )
 
 // Cmd is the command line.
@@ -63,7 +63,7 @@ var ErrWorse = errors.New("virtbinder is not as good as the stock driver, or not
 
 // Run runs everything and leaves the result.
 func (c *Cmd) Run() error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), signals.Ending()...)
 	defer stop()
 	top, err := lab.FindTop()
 	if err != nil {

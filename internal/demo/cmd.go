@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"virtbinder/internal/lab"
+	"virtbinder/internal/signals"
 )
 
 // labVar is set for whatever runs on the lab's host.
@@ -48,7 +49,7 @@ func (e ExitError) Quiet() bool { return true }
 
 // Run runs the demonstration. It returns nil only if each step really happened.
 func (c *Cmd) Run() error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), signals.Ending()...)
 	defer stop()
 	top, err := lab.FindTop()
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"virtbinder/driver/bindertest"
 	"virtbinder/internal/jsonfile"
 	"virtbinder/internal/lab"
+	"virtbinder/internal/signals"
 )
 
 // common is what both commands have.
@@ -126,7 +127,7 @@ func (c *RandomCmd) report(top string) error {
 // start has inside run for each kernel, here or in a lab of its own, and then report.
 // args is this program's command line.
 func (c *common) start(inside func(context.Context, *inside) error, args []string, report func(top string) error) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), signals.Ending()...)
 	defer stop()
 	top, err := lab.FindTop()
 	if err != nil {

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
+
+	"virtbinder/internal/signals"
 )
 
 // signalExit is added to a signal's number for the exit code of a forced end.
@@ -19,15 +20,15 @@ const signalExit = 128
 // restored. stop undoes it.
 func catchSignals() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, endSignals()...)
+	caught := make(chan os.Signal, 2)
+	signal.Notify(caught, signals.Ending(syscall.SIGQUIT)...)
 	done := make(chan struct{})
 	go func() {
 		for first := true; ; first = false {
 			select {
 			case <-done:
 				return
-			case s := <-signals:
+			case s := <-caught:
 				if !first || s == syscall.SIGQUIT {
 					die(s)
 				}
@@ -37,17 +38,10 @@ func catchSignals() (ctx context.Context, stop func()) {
 		}
 	}()
 	return ctx, func() {
-		signal.Stop(signals)
+		signal.Stop(caught)
 		close(done)
 		cancel()
 	}
-}
-
-// endSignals are those that end a machine. What was set to be ignored stays ignored:
-// whoever said nohup means it.
-func endSignals() []os.Signal {
-	wanted := []os.Signal{syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT}
-	return append(slices.DeleteFunc(wanted, signal.Ignored), syscall.SIGTERM)
 }
 
 // die ends the process now. SIGQUIT keeps its use of showing all goroutines.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"virtbinder/internal/lab"
+	"virtbinder/internal/signals"
 )
 
 // Cmd runs a command on a host with KVM that QEMU emulates, and exits with its exit code.
@@ -76,14 +77,14 @@ func (c *Cmd) Run() error {
 
 // forwardSignals passes the first interrupt to the command; the second one ends the lab.
 func forwardSignals(l *lab.Lab, cancel func(), done <-chan struct{}) {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	defer signal.Stop(signals)
+	caught := make(chan os.Signal, 2)
+	signal.Notify(caught, signals.Ending()...)
+	defer signal.Stop(caught)
 	for n := 0; ; n++ {
 		select {
 		case <-done:
 			return
-		case s := <-signals:
+		case s := <-caught:
 			if n > 0 {
 				cancel()
 				return
