@@ -82,6 +82,7 @@ build: ## the programs, into build/bin
 	@mkdir -p build/bin build/lab
 	$(GO) build -o $(BIN) ./cmd/virtbinder
 	$(GO) build -o build/bin/aosp-tests ./internal/aosptest/cmd
+	gcc -O1 -Wall -Wextra -Werror -shared -fPIC -o build/bin/aosp-vsock.so internal/aosptest/guest/vsock.c
 	$(GO) build -trimpath -ldflags '-s -w' -o build/lab/init ./internal/lab/init
 
 setup: ## install the Debian packages that building needs (root, and only if some are missing)

@@ -12,15 +12,17 @@ type program struct {
 	name    string
 	command []string // in the guest; by absolute path: called by a bare name, binderLibTest skips everything
 	env     []string
-	filter  string // for gtest; all if empty
-	script  bool   // one of ours around a program: its tests cannot be chosen
-	brief   bool   // does not take long: part of a brief run
-	least   int    // of its tests pass on the stock driver; if fewer do, the guest lacks something
+	shard   []string // more of env: which part of the tests is run
+	filter  string   // for gtest; all if empty
+	script  bool     // one of ours around a program: its tests cannot be chosen
+	brief   bool     // does not take long: part of a brief run
+	least   int      // of its tests pass on the stock driver; if fewer do, the guest lacks something
 }
 
 const (
 	testDir   = "/data/nativetest/"
 	scriptDir = "/run/aosp/"
+	vsockRoom = scriptDir + "vsock.so" // of guest/vsock.c
 )
 
 // patience bounds how long a program may say nothing: what one test may need in the
@@ -38,7 +40,11 @@ func script(name string, least int, file string, args ...string) program {
 
 func (p program) only(filter string) program { p.filter = filter; return p }
 func (p program) with(env ...string) program { p.env = env; return p }
-func (p program) inBrief() program           { p.brief = true; return p }
+func (p program) half() program {
+	p.shard = []string{"GTEST_TOTAL_SHARDS=2", "GTEST_SHARD_INDEX=0"}
+	return p
+}
+func (p program) inBrief() program { p.brief = true; return p }
 
 // choose returns the programs whose names match; if tests are named by a filter, only
 // those that have such and as if they were all of the program's.
@@ -52,7 +58,7 @@ func choose(only *regexp.Regexp, tests string, brief bool) []program {
 			if p.script {
 				continue
 			}
-			p.filter, p.env, p.least = tests, nil, 1
+			p.filter, p.shard, p.least = tests, nil, 1
 		}
 		list = append(list, p)
 	}
@@ -79,7 +85,7 @@ var catalogue = []program{
 	// kernel binder; and of what is left, the current version of the protocol in one
 	// shard of two.
 	gtest("binderRpcTest", 185).only("PerSocket/*clientV1_serverV1_multi_threaded_with_kernel:BinderRpc.*:BinderRpcParcel.*").
-		with("GTEST_TOTAL_SHARDS=2", "GTEST_SHARD_INDEX=0"),
+		half().with("LD_PRELOAD=" + vsockRoom),
 	script("schd-dbg", 1, "schd-dbg.sh"),
 	script("binderThroughputTest", 4, "throughput.sh"),
 	script("binderRpcBenchmark", 4, "rpc-benchmark.sh"),

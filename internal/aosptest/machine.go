@@ -67,14 +67,18 @@ func start(ctx context.Context, r run, top, out string) (*machine, error) {
 		_ = m.boot.Wait()
 		close(m.ended)
 	}()
-	if err := m.reach(ctx, name); err != nil {
+	err = m.reach(ctx, name)
+	if err == nil {
+		err = m.prepare(ctx, top)
+	}
+	if err != nil {
 		m.stop()
 		return nil, fmt.Errorf("the guest did not come up: %w; see %s", err, out)
 	}
 	return m, nil
 }
 
-// reach waits for the agent and prepares the guest.
+// reach waits for the agent.
 func (m *machine) reach(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, bootTime)
 	defer cancel()
@@ -86,9 +90,14 @@ func (m *machine) reach(ctx context.Context, name string) error {
 		}
 	}()
 	var err error
-	if m.Client, err = agentclient.Wait(ctx, filepath.Join(rundir.VM(name), rundir.VsockSocket)); err != nil {
-		return err
-	}
+	m.Client, err = agentclient.Wait(ctx, filepath.Join(rundir.VM(name), rundir.VsockSocket))
+	return err
+}
+
+// prepare brings in what sessions need.
+func (m *machine) prepare(ctx context.Context, top string) error {
+	ctx, cancel := context.WithTimeout(ctx, bootTime)
+	defer cancel()
 	files, err := scripts.ReadDir("guest")
 	if err != nil {
 		return err
@@ -98,11 +107,23 @@ func (m *machine) reach(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		if err := m.do(ctx, bytes.NewReader(text), "sh", "-c", "mkdir -p /run/aosp && cat >/run/aosp/"+f.Name()); err != nil {
+		if err := m.bring(ctx, scriptDir+f.Name(), text); err != nil {
 			return err
 		}
 	}
+	room, err := os.ReadFile(filepath.Join(top, "build", "bin", "aosp-vsock.so"))
+	if err != nil {
+		return fmt.Errorf("%w; run `make build`", err)
+	}
+	if err := m.bring(ctx, vsockRoom, room); err != nil {
+		return err
+	}
 	return m.do(ctx, nil, "sh", scriptDir+"setup.sh")
+}
+
+// bring makes a file in the guest.
+func (m *machine) bring(ctx context.Context, path string, content []byte) error {
+	return m.do(ctx, bytes.NewReader(content), "sh", "-c", "mkdir -p "+scriptDir+" && cat >"+path)
 }
 
 // do runs a command that has to succeed.

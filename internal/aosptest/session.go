@@ -119,7 +119,7 @@ func (m *machine) session(ctx context.Context, p program, filter, driver string,
 	silence := alarm{time.AfterFunc(patience, cancel)}
 	defer silence.Stop()
 	both = io.MultiWriter(both, silence)
-	exit, err := m.Exec(limit, agentclient.Cmd{Path: "unshare", Args: args, Env: p.env, Stdout: io.MultiWriter(both, t), Stderr: both})
+	exit, err := m.Exec(limit, agentclient.Cmd{Path: "unshare", Args: args, Env: slices.Concat(p.env, p.shard), Stdout: io.MultiWriter(both, t), Stderr: both})
 	t.finish()
 	fmt.Fprintf(log, "# exit %d\n", exit)
 	switch {
