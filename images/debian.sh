@@ -11,7 +11,7 @@
 . "$(dirname "$0")/lib.sh"
 
 SERIES=6.1 # bookworm's own
-PACKAGES=systemd-sysv,udev,kmod,initramfs-tools,zstd
+PACKAGES=systemd-sysv,dbus,udev,kmod,initramfs-tools,zstd
 ABSENT=(drivers/{gpu,media,infiniband,staging,iio,hwmon,usb,scsi,ata,isdn,comedi,firewire,thunderbolt,nvme,mtd,nfc,mmc,bluetooth}
 	drivers/net/{ethernet,wireless,usb,can} net/{wireless,bluetooth,mac80211,can} sound)
 

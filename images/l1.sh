@@ -7,7 +7,7 @@
 
 . "$(dirname "$0")/lib.sh"
 
-MODULES=(9pnet_virtio 9p virtio_console kvm-amd)
+MODULES=(9pnet_virtio 9p virtio_console kvm-amd tun)
 
 make_l1() {
 	local kernel=$1

@@ -38,7 +38,7 @@ func TestMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(top, "build", "e2e", "machine")
+	dir, clock := filepath.Join(top, "build", "e2e", "machine"), program(t, "clock", "./internal/e2e/clock")
 	if !inLab() {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
@@ -48,7 +48,8 @@ func TestMachine(t *testing.T) {
 	}
 	onLabHost(t, "6.12", func(t *testing.T) {
 		t.Run("Debian", func(t *testing.T) { testDebian(t, top, dir) })
-		t.Run("AndroidImages", func(t *testing.T) { testAndroidImages(t, dir) })
+		t.Run("AndroidImages", func(t *testing.T) { testAndroidImages(t, dir, clock) })
+		t.Run("Ends", func(t *testing.T) { testEnds(t, top) })
 	})
 }
 
@@ -71,15 +72,24 @@ type process struct {
 
 func startMachine(t *testing.T, name string, args ...string) *process {
 	t.Helper()
+	return startMachineWith(t, nil, name, args...)
+}
+
+// startMachineWith has the process inherit files, from descriptor 3 on; ours are closed.
+func startMachineWith(t *testing.T, files []*os.File, name string, args ...string) *process {
+	t.Helper()
 	top, err := lab.FindTop()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &process{t: t, name: name, ended: make(chan struct{})}
 	p.cmd = exec.Command(filepath.Join(top, "build", "bin", "virtbinder"), append([]string{"boot", "--name", name, "--reports", "off"}, args...)...)
-	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.ExtraFiles = &p.log, &p.log, files
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range files {
+		f.Close()
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), machineTime)
 	p.ctx = ctx
@@ -102,6 +112,22 @@ func (p *process) serialLog() []byte {
 		p.t.Error(err)
 	}
 	return b
+}
+
+// signal sends the process a signal.
+func (p *process) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// command runs another virtbinder command.
+func (p *process) command(args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(p.t.Context(), machineTime) // which may outlive the machine
+	defer cancel()
+	out, err := exec.CommandContext(ctx, p.cmd.Path, args...).CombinedOutput()
+	return string(out), err
 }
 
 // exits waits for the end of the process.
@@ -206,17 +232,25 @@ func testDebian(t *testing.T, top, dir string) {
 	}
 	socket := filepath.Join(t.TempDir(), "hvc")
 	forward := freePort(t)
-	p := startMachine(t, "debian", "-k", filepath.Join(debian, "vmlinuz"), "-i", filepath.Join(debian, "initrd.img"), "-m", "512M",
+	inherited := makeTaps(t)
+	p := startMachineWith(t, []*os.File{inherited}, "debian", "-k", filepath.Join(debian, "vmlinuz"), "-i", filepath.Join(debian, "initrd.img"), "-m", "512M",
 		"-p", "root=/dev/vda rw console=ttyS0 console=hvc0 "+strings.TrimPrefix(quietCmdline, "quiet "),
 		"-d", filepath.Join(dir, "root.ext4"), "-d", data, "-d", readonly+",readonly",
-		"--net", fmt.Sprintf("user,forward=tcp:127.0.0.1:%d:7", forward), "--console", "file:"+filepath.Join(dir, "debian-serial.txt"), "--console", "hvc=unix:"+socket)
+		"--net", fmt.Sprintf("user,forward=tcp:127.0.0.1:%d:7", forward),
+		"--net", "tap="+tapByName.name+",mac="+tapByName.mac, "--net", "fd=3,mac="+tapByFD.mac, "--console", "file:"+filepath.Join(dir, "debian-serial.txt"), "--console", "hvc=unix:"+socket)
 	c := p.connect(socket)
 	c.login()
 	checkDriver(c)
 	checkDisks(c)
-	checkNetwork(t, c, forward)
-	c.types("poweroff\n")
+	checkUserNetwork(t, c, forward)
+	tapByName.check(t, c)
+	tapByFD.check(t, c)
+	checkMetrics(t, top, p)
+	if out, err := p.command("stop", p.name, "--timeout", machineTime.String()); err != nil || out != "debian: poweroff\n" { // it has no agent of ours
+		t.Errorf("%v\n%s", err, out)
+	}
 	p.exits(0)
+	wasRefusedNothing(t)
 	serial, err := os.ReadFile(filepath.Join(dir, "debian-serial.txt"))
 	if err != nil || !bytes.Contains(serial, []byte("Linux version ")) || !bytes.Equal(serial, p.serialLog()) {
 		t.Errorf("early boot is not in the serial console's file, or its log has something else: %v, %.500s", err, serial)
@@ -267,47 +301,13 @@ func checkDisks(c *terminal) {
 	})
 }
 
-// checkNetwork makes a connection from the guest to the host's address, and one from
-// the host through the forward to a service in the guest.
-func checkNetwork(t *testing.T, c *terminal, forward int) {
+// checkUserNetwork makes a connection from the guest to the host's address, and one
+// from the host through the forward to a service in the guest.
+func checkUserNetwork(t *testing.T, c *terminal, forward int) {
 	t.Helper()
-	l, err := net.Listen("tcp", hostAddress+":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	got := make(chan string, 1)
-	go func() {
-		conn, err := l.Accept()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		b := make([]byte, len("from the guest"))
-		_, _ = io.ReadFull(conn, b)
-		got <- string(b)
-		_, _ = io.WriteString(conn, "from the host\n")
-	}()
 	c.run("until grep -q 192.168.127.2 /proc/net/fib_trie; do sleep 0.2; done")
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	if answer := c.run(fmt.Sprintf("exec 3<>/dev/tcp/%s/%s; printf 'from the guest' >&3; head -n 1 <&3; exec 3>&-", hostAddress, port)); answer != "from the host" {
-		t.Errorf("the guest got %q", answer)
-	}
-	if text := <-got; text != "from the guest" {
-		t.Errorf("the host got %q", text)
-	}
-	conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(forward)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(machineTime))
-	echo := strings.Repeat("to the guest and back ", 5000) // many segments
-	go func() { _, _ = io.WriteString(conn, echo) }()
-	back := make([]byte, len(echo))
-	if _, err := io.ReadFull(conn, back); err != nil || string(back) != echo {
-		t.Errorf("through the forward came %.40q, %v", back, err)
-	}
+	guestConnects(t, c, hostAddress)
+	echoes(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(forward)))
 }
 
 // freePort finds a port to listen on.
@@ -337,10 +337,10 @@ func makeAndroidImages(t *testing.T, top, dir string) {
 		"--vendor_bootconfig", config, "--vendor_cmdline", "vendor.word=2 "+quietCmdline, "--vendor_boot", filepath.Join(dir, "vendor_boot.img"))
 }
 
-// testAndroidImages boots them with two vCPUs.
-func testAndroidImages(t *testing.T, dir string) {
+// testAndroidImages boots them with four vCPUs, more than the lab's host has.
+func testAndroidImages(t *testing.T, dir, clock string) {
 	p := startMachine(t, "android-images", "--android-boot", filepath.Join(dir, "boot.img"), "--vendor-boot", filepath.Join(dir, "vendor_boot.img"),
-		"-p", "console=ttyS0 our.word=3", "-m", "512M", "-c", "2", "--affinity", "0", "--affinity", "0", "--console", "none")
+		"-p", "console=ttyS0 our.word=3", "-m", "512M", "-c", "4", "--affinity", "0", "--affinity", "0", "--console", "none")
 	agent, err := agentclient.Wait(p.ctx, filepath.Join(rundir.VM("android-images"), rundir.VsockSocket))
 	if err != nil {
 		t.Fatal(err)
@@ -350,8 +350,36 @@ func testAndroidImages(t *testing.T, dir string) {
 	if err != nil || exit != 0 {
 		t.Fatalf("exit %d, %v: %s", exit, err, &out)
 	}
-	want := "generic.word=1 vendor.word=2 " + quietCmdline + " bootconfig console=ttyS0 our.word=3\n0-1\n"
+	want := "generic.word=1 vendor.word=2 " + quietCmdline + " bootconfig console=ttyS0 our.word=3\n0-3\n"
 	if got := out.String(); !strings.HasSuffix(got, want) {
 		t.Errorf("command line and processors are %q, want %q", got, want)
 	}
+	checkClock(p, agent, clock)
+}
+
+// checkClock: every processor shows the same time, from its TSC, and the kernel has
+// found none that is ahead of another. (What its watchdog says of a TSC is about the
+// time between two readings too, and so about the load here.)
+func checkClock(p *process, agent *agentclient.Client, clock string) {
+	p.t.Helper()
+	f, err := os.Open(clock)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer f.Close()
+	const script = `set -e
+cat >/tmp/clock; chmod 755 /tmp/clock; /tmp/clock
+cat /sys/devices/system/clocksource/clocksource0/current_clocksource
+dmesg | grep -i -E 'tsc|clocksource' >&2`
+	var out, log bytes.Buffer
+	exit, err := agent.Exec(p.ctx, agentclient.Cmd{Path: "sh", Args: []string{"-c", script}, Stdin: f, Stdout: &out, Stderr: &log})
+	if got, want := out.String(), "4 processors, one clock\nkvm-clock\n"; err != nil || exit != 0 || got != want {
+		p.t.Errorf("exit %d, %v; %q, want %q", exit, err, got, want)
+	}
+	for _, complaint := range []string{"warp", "Marking TSC unstable"} {
+		if strings.Contains(log.String(), complaint) {
+			p.t.Errorf("the guest's kernel complains of its clock:\n%s", &log)
+		}
+	}
+	p.t.Logf("of its clock the guest's kernel says:\n%s", &log)
 }
