@@ -172,6 +172,8 @@ func (s *operator) pauses() {
 	if s.exits(android) <= before {
 		s.t.Error("a resumed machine made no exits")
 	}
+	wantCounted(s.t, metrics(s.t, android), "vsock_connections_begun_total", "vsock_bytes_total device=vsock direction=to_guest", "vsock_bytes_total device=vsock direction=from_guest",
+		"virtqueue_depth device=vsock queue=0", "virtqueue_depth device=vbinder queue=1")
 }
 
 func (s *operator) client(name string) *api.Client {
@@ -186,15 +188,9 @@ func (s *operator) client(name string) *api.Client {
 // exits is how often a machine's processors have left the guest.
 func (s *operator) exits(c *api.Client) (n float64) {
 	s.t.Helper()
-	doc, err := c.Metrics(s.t.Context())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, m := range doc.Metrics {
-		if m.Name == "virtbinder_vm_exits_total" {
-			for _, sample := range m.Samples {
-				n += sample.Value
-			}
+	for name, value := range metrics(s.t, c) {
+		if strings.HasPrefix(name, "vm_exits_total ") {
+			n += value
 		}
 	}
 	return n
