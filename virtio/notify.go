@@ -63,6 +63,9 @@ type worker struct {
 	queue int
 	fd    int // eventfd, open from NewPCI to Close
 
+	vq   *Queue // of the activation, while it runs
+	poll poller
+
 	stop atomic.Bool
 	done chan struct{} // closed when run has returned; nil before the first start
 }
@@ -91,7 +94,11 @@ func (p *PCI) closeWorkers() {
 }
 
 func (p *PCI) startWorkers() {
-	for _, w := range p.workers {
+	for i, w := range p.workers {
+		w.vq, w.poll = p.queues[i], poller{}
+		if dev, ok := p.dev.(Poller); ok {
+			w.poll.limit = dev.Poll(i)
+		}
 		w.stop.Store(false)
 		w.done = make(chan struct{})
 		go w.run()
@@ -124,25 +131,44 @@ func (w *worker) kick() {
 	}
 }
 
-// run waits for the doorbell on a thread of its own. A blocking read, rather than
-// the runtime's poller, saves a goroutine switch on each kick.
+// run serves the queue whenever its doorbell rings, on a thread of its own. A blocking
+// read, rather than the runtime's poller, saves a goroutine switch on each kick.
 func (w *worker) run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer close(w.done)
-	var count [8]byte
 	for {
-		_, err := unix.Read(w.fd, count[:])
+		err := w.sleep()
 		if w.stop.Load() {
 			return
-		}
-		if err == unix.EINTR {
-			continue
 		}
 		if err != nil {
 			w.pci.fail(fmt.Errorf("%s queue %d: doorbell: %w", w.pci.opts.Name, w.queue, err))
 			return
 		}
+		w.poll.slept()
+		w.serve()
+	}
+}
+
+// sleep waits for the doorbell.
+func (w *worker) sleep() error {
+	var count [8]byte
+	for {
+		if _, err := unix.Read(w.fd, count[:]); err != unix.EINTR || w.stop.Load() {
+			return err
+		}
+	}
+}
+
+// serve serves the queue until nothing has come for as long as it is worth polling.
+func (w *worker) serve() {
+	w.vq.Poll(w.poll.window > 0)
+	w.pci.notify(w.queue)
+	for w.poll.await(w.vq) && !w.stop.Load() {
+		w.pci.notify(w.queue)
+	}
+	if w.vq.Poll(false) {
 		w.pci.notify(w.queue)
 	}
 }

@@ -68,6 +68,7 @@ type Queue struct {
 	eventIdx   bool
 
 	stopped atomic.Bool  // reset, broken or never enabled; set under mu
+	polled  atomic.Bool  // see Poll
 	copies  atomic.Int64 // chain copies in flight; see enter
 
 	mu    sync.Mutex // a leaf: nothing is called while it is held
@@ -201,12 +202,12 @@ func (q *Queue) popLocked(c *Chain) (ok bool, err error) {
 	return true, nil
 }
 
-// availableLocked reports whether the driver has put up a chain. If it has not,
-// it asks for a notification about the next one and looks again, so that no chain
-// is missed between the two.
+// availableLocked reports whether the driver has put up a chain. If it has not, and
+// nobody polls, it asks for a notification about the next one and looks again, so that
+// no chain is missed between the two.
 func (q *Queue) availableLocked() (bool, error) {
 	n, err := q.pendingLocked()
-	if n > 0 || err != nil || !q.eventIdx {
+	if n > 0 || err != nil || !q.eventIdx || q.polled.Load() {
 		return n > 0, err
 	}
 	if err := q.availEvent.store(q.state.lastAvail); err != nil {

@@ -237,6 +237,21 @@ int vb_queue_submit(struct vb_queue *q, struct vb_req *req, bool killable)
 }
 
 /*
+ * Says whether somebody harvests q all the time: then it needs no interrupts. Who
+ * stops has them on again, and has missed nothing. Not preempted in between.
+ */
+void vb_queue_watch(struct vb_queue *q, bool on)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&q->lock, flags);
+	q->watchers += on ? 1 : -1;
+	spin_unlock_irqrestore(&q->lock, flags);
+	if (!on)
+		vb_queue_harvest(q);
+}
+
+/*
  * Takes what the device has answered off the ring. Any context. Stopping the
  * device waits for whoever is in here, completions included.
  */
@@ -261,7 +276,7 @@ void vb_queue_harvest(struct vb_queue *q)
 			vb_quiet_note(q->dev, req);
 			list_add_tail(&req->done_link, &done);
 		}
-	} while (!virtqueue_enable_cb(q->vq) && !virtqueue_is_broken(q->vq));
+	} while (!q->watchers && !virtqueue_enable_cb(q->vq) && !virtqueue_is_broken(q->vq));
 	if (q->full && !list_empty(&done)) {
 		WRITE_ONCE(q->full, false);
 		room = true;

@@ -8,6 +8,8 @@
  * dropped and its delivery given back. Messages that nobody waits for are
  * detached and freed when answered.
  */
+#include <linux/sched/clock.h>
+
 #include "vbinder.h"
 
 void vb_req_init(struct vb_req *req, void (*free)(struct vb_req *req))
@@ -202,6 +204,24 @@ static bool vb_req_orphan(struct vb_device *dev, struct vb_req *req)
 	return true;
 }
 
+/* Waits for an answer that is not there yet: awake first, if that is worth it. */
+static int vb_req_sleep(struct vb_device *dev, struct vb_req *req, bool interruptible)
+{
+	struct vb_queue *q = req->q;
+	u64 start = local_clock();
+	int err = 0;
+
+	if (!vb_spin(q, req)) {
+		atomic64_inc(&dev->sleeps);
+		err = wait_for_completion_state(&req->done,
+						(interruptible ? TASK_INTERRUPTIBLE : TASK_KILLABLE) |
+						TASK_FREEZABLE);
+	}
+	if (!err)
+		vb_spin_learn(q, local_clock() - start);
+	return err;
+}
+
 /*
  * Waits for the answer. Returns 0 with the answer in req->resp; -ENODEV if the
  * device went away; -EINTR if the thread was killed: req is then an orphan and
@@ -212,12 +232,8 @@ int vb_req_wait(struct vb_device *dev, struct vb_req *req, bool interruptible)
 {
 	int err = 0;
 
-	if (!try_wait_for_completion(&req->done)) {
-		atomic64_inc(&dev->sleeps);
-		err = wait_for_completion_state(&req->done,
-						(interruptible ? TASK_INTERRUPTIBLE : TASK_KILLABLE) |
-						TASK_FREEZABLE);
-	}
+	if (!try_wait_for_completion(&req->done))
+		err = vb_req_sleep(dev, req, interruptible);
 	if (err && interruptible) {
 		vb_req_cancel(dev, req);
 		err = 0;

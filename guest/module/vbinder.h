@@ -62,12 +62,15 @@ struct vb_queue {
 	spinlock_t lock;
 	bool dead;			/* no more requests */
 	bool full;			/* someone waits for room */
+	unsigned int watchers;		/* who look at the ring by themselves, under lock */
+	u32 spin_ns;			/* how long a waiting thread looks, now */
 	wait_queue_head_t room;
 	/* counters, under lock */
 	u64 requests;
 	u64 kicks;
 	u64 interrupts;
 	u64 rests;
+	u64 spun;			/* answers that a look has found; not exact */
 };
 
 /* What VBINDER_RESP_QUIET said last; tid is 0 if it holds no more. */
@@ -268,10 +271,16 @@ struct vb_queue *vb_request_queue(struct vb_device *dev);
 struct vb_queue *vb_control_queue(struct vb_device *dev);
 int vb_queue_submit(struct vb_queue *q, struct vb_req *req, bool killable);
 void vb_queue_harvest(struct vb_queue *q);
+void vb_queue_watch(struct vb_queue *q, bool on);
 void vb_queue_detach_all(struct vb_queue *q);
 void vb_queue_done(struct virtqueue *vq);
 void vb_event_done(struct virtqueue *vq);
 int vb_events_post(struct vb_device *dev);
+
+/* ---- spin.c: before a thread sleeps ---- */
+
+bool vb_spin(struct vb_queue *q, struct vb_req *req);
+void vb_spin_learn(struct vb_queue *q, u64 ns);
 
 /* Physically contiguous runs of memory, as descriptors or extents; either may be NULL. */
 struct vb_runs {

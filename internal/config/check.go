@@ -23,6 +23,7 @@ const (
 	maxHostCPU = 8192
 	maxCID     = 1<<32 - 2
 	maxTimeout = Duration(24 * time.Hour)
+	maxPoll    = Duration(10 * time.Millisecond) // longer, it is no wait but a load
 )
 
 // checker gathers what is wrong.
@@ -235,6 +236,7 @@ func (k *checker) consoles(at string, all []Console) {
 
 func (k *checker) binder(at string, b *Binder) {
 	among(k, at+".doorbell", b.Doorbell, Inline, Worker)
+	within(k, at+".poll", b.Poll, 0, maxPoll)
 	within(k, at+".window", b.Window, 4<<20, 1<<40)
 	if b.Window%4096 != 0 || b.Committed%4096 != 0 {
 		k.fail(at+".window", "%v, committed %v: give multiples of 4K", b.Window, b.Committed)

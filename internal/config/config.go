@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"virtbinder/driver"
+	"virtbinder/virtio/vbinder"
 )
 
 // Config is one process: its machines, which share one binder core, and what is the
@@ -118,6 +119,7 @@ type Vsock struct {
 type Binder struct {
 	Enabled   bool     `json:"enabled"`
 	Doorbell  Doorbell `json:"doorbell"`
+	Poll      Duration `json:"poll"`      // how long a worker looks for more before it sleeps, at most
 	Window    Size     `json:"window"`    // address space for the buffers of all processes
 	Committed Size     `json:"committed"` // how much of it they may have mapped at once
 }
@@ -223,7 +225,7 @@ func DefaultVM() VM {
 		Name: "vm", Cmdline: "console=ttyS0 panic=-1", Memory: 1 << 30, CPUs: 1,
 		Entropy:  true,
 		Vsock:    Vsock{Enabled: true, CID: FirstGuestCID},
-		Binder:   Binder{Enabled: true, Doorbell: Inline, Window: 8 << 30, Committed: 8 << 30},
+		Binder:   Binder{Enabled: true, Doorbell: Inline, Poll: Duration(vbinder.DefaultPoll), Window: 8 << 30, Committed: 8 << 30},
 		Netlink:  Netlink{Reports: "auto"},
 		Timeouts: Timeouts{Stop: Duration(30 * time.Second), Panic: Duration(10 * time.Second)},
 	}

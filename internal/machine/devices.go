@@ -4,6 +4,7 @@ package machine
 
 import (
 	"path/filepath"
+	"time"
 
 	"virtbinder/internal/config"
 	"virtbinder/internal/hardware"
@@ -56,6 +57,7 @@ func (m *Machine) addBinder() (virtio.Device, error) {
 	}
 	d, err := vbinder.New(vbinder.Config{
 		Name: m.cfg.Name, Core: m.core, ID: binderID, RequestQueues: min(m.cfg.CPUs, vbinder.MaxRequestQueues), Inline: b.Doorbell == config.Inline,
+		Poll:       time.Duration(b.Poll),
 		WindowSize: uint64(b.Window), MaxCommitted: uint64(b.Committed),
 		Report: m.failures.report, Notice: m.failures.notice,
 		Log: m.logger("binder"),

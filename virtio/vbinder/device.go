@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"virtbinder/driver"
 	"virtbinder/internal/guestmem"
@@ -37,6 +38,9 @@ const (
 	// MaxRequestQueues is what is left for Config.RequestQueues.
 	MaxRequestQueues = maxQueues - wire.QRequest
 
+	// DefaultPoll is a Poll of about what a doorbell and two wake-ups cost.
+	DefaultPoll = 50 * time.Microsecond
+
 	// DefaultWindowSize is the size of the shared-memory region, in bytes.
 	DefaultWindowSize = 8 << 30
 )
@@ -45,11 +49,12 @@ const (
 type Config struct {
 	Name          string // of the VM; reports and logs state it
 	Core          *driver.Core
-	ID            uint16 // virtio device id, 1 to 63; default wire.IdDefault
-	RequestQueues int    // 1 to 62; default 1; one per vCPU is best
-	Inline        bool   // offer VBINDER_F_INLINE: the transport runs Notify within the kick
-	WindowSize    uint64 // bytes, a multiple of 4096; default DefaultWindowSize
-	MaxCommitted  uint64 // bytes of window that processes may have mapped; default WindowSize
+	ID            uint16        // virtio device id, 1 to 63; default wire.IdDefault
+	RequestQueues int           // 1 to 62; default 1; one per vCPU is best
+	Inline        bool          // offer VBINDER_F_INLINE: the transport runs Notify within the kick
+	Poll          time.Duration // how long the worker of a request queue polls it at most
+	WindowSize    uint64        // bytes, a multiple of 4096; default DefaultWindowSize
+	MaxCommitted  uint64        // bytes of window that processes may have mapped; default WindowSize
 	Report        func(driver.Report)
 	Notice        func(driver.Notice)
 	Log           *slog.Logger
@@ -124,6 +129,7 @@ type activation struct {
 
 var (
 	_ virtio.Device  = (*Device)(nil)
+	_ virtio.Poller  = (*Device)(nil)
 	_ driver.Env     = (*Device)(nil)
 	_ driver.Noticer = (*Device)(nil)
 	_ driver.Loser   = (*Device)(nil)
@@ -187,6 +193,14 @@ func (d *Device) QueueSizes() []uint16 {
 		sizes = append(sizes, requestSize)
 	}
 	return sizes
+}
+
+// Poll is virtio.Poller's: request queues are worth it, which answer calls.
+func (d *Device) Poll(queue int) time.Duration {
+	if queue < wire.QRequest {
+		return 0
+	}
+	return d.cfg.Poll
 }
 
 // ReadConfig reads struct vbinder_config.

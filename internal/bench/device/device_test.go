@@ -40,7 +40,7 @@ func startGuest(b *testing.B) *peer {
 	}
 	b.Cleanup(func() { _ = unix.Munmap(ram) })
 	dev, err := vbinder.New(vbinder.Config{
-		Name: "bench", Core: driver.New(driver.Config{}), RequestQueues: 2, WindowSize: 64 << 20,
+		Name: "bench", Core: driver.New(driver.Config{}), RequestQueues: 2, WindowSize: 64 << 20, Poll: vbinder.DefaultPoll,
 		Report: func(r driver.Report) { b.Errorf("a failed transaction: %+v", r) },
 	})
 	if err != nil {

@@ -8,11 +8,13 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"virtbinder/driver"
 	"virtbinder/driver/uapi"
+	"virtbinder/virtio/vbinder"
 	"virtbinder/virtio/vbinder/wire"
 	"virtbinder/virtio/virtiotest"
 )
@@ -134,7 +136,8 @@ func (t *thread) request(op uint32, body []byte, payload, br int) *request {
 	return r
 }
 
-// run sends it and waits for the answer, as the guest driver does: asleep.
+// run sends it and waits for the answer, as the guest driver does: awake at first, then
+// asleep.
 func (r *request) run() *request {
 	t := r.t
 	t.seq++
@@ -143,6 +146,9 @@ func (r *request) run() *request {
 		panic(err)
 	}
 	t.queue.Kick()
+	if t.spin() {
+		return r
+	}
 	for {
 		if _, ok := t.queue.Used(); ok {
 			return r
@@ -151,6 +157,23 @@ func (r *request) run() *request {
 			t.irq.wait()
 		}
 	}
+}
+
+// maxSpin is how long a thread looks for an answer before it sleeps.
+const maxSpin = vbinder.DefaultPoll
+
+// spin looks for an answer for a while, and lets others have the processor meanwhile.
+func (t *thread) spin() bool {
+	for end := time.Now().Add(maxSpin); time.Now().Before(end); {
+		for range 64 {
+			if t.queue.HasUsed() {
+				_, ok := t.queue.Used()
+				return ok
+			}
+		}
+		_, _, _ = unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+	}
+	return false
 }
 
 func (r *request) val() uint64 { return le.Uint64(r.resp[wire.OffRespVal:]) }
