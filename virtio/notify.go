@@ -165,7 +165,7 @@ func (w *worker) sleep() error {
 func (w *worker) serve() {
 	w.vq.Poll(w.poll.window > 0)
 	w.pci.notify(w.queue)
-	for w.poll.await(w.vq) && !w.stop.Load() {
+	for w.poll.await(w.vq) && !w.stop.Load() && !w.pci.failed.Load() {
 		w.pci.notify(w.queue)
 	}
 	if w.vq.Poll(false) {

@@ -47,8 +47,8 @@ func (p *poller) await(q *Queue) bool {
 		return false
 	}
 	for last := p.idle; ; {
-		if q.look(looks) {
-			return true
+		if found, live := q.look(looks); found || !live {
+			return found
 		}
 		_, _, _ = unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 		now := time.Now()
@@ -85,22 +85,22 @@ func (p *poller) learn(idle time.Duration) {
 // nothing, to be told of what comes next. It returns what was so before.
 func (q *Queue) Poll(on bool) (before bool) { return q.polled.Swap(on) }
 
-// look looks n times, and reports whether there is something for Pop. A fault is, which
-// Pop tells of, and so is the queue's end.
-func (q *Queue) look(n int) (found bool) {
+// look looks n times, and reports whether there is something for Pop; a fault is, which
+// Pop tells of. A queue that is not live will have nothing more.
+func (q *Queue) look(n int) (found, live bool) {
 	q.mu.Lock()
 	taken, stopped := q.state.lastAvail, q.stopped.Load()
 	q.mu.Unlock()
 	if stopped {
-		return true
+		return false, false
 	}
 	var err error
 	defer func() { found = found || err != nil }()
 	defer guestmem.Recover(guestmem.Enter(), &err)
 	for range n {
 		if q.availIdx.load() != taken {
-			return true
+			return true, true
 		}
 	}
-	return false
+	return false, true
 }
