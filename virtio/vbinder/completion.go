@@ -59,52 +59,66 @@ func (r *request) publish(d *Device) uint32 {
 
 func (r *request) thread() thread { return thread{r.head.Proc, r.head.TID} }
 
-// maxKeptFixes bounds the fix-ups that wait for FETCH_FIX. A driver that follows the
-// protocol fetches one answer's at once.
+// maxKeptFixes bounds the fix-ups that wait for FETCH_FIX, in all threads. Each thread
+// of the guest may have one answer's there, so its processes can come to it.
 const maxKeptFixes = 1 << 18
 
-var errFixesLost = errors.New("vbinder: the driver does not fetch the fix-ups of its answers")
+// rest is what is kept of an answer's fix-ups; lost if there was no room for all.
+type rest struct {
+	fixes []driver.Fix
+	lost  bool
+}
 
-// keepFixes holds the rest of an answer's fix-ups until FETCH_FIX.
-func (d *Device) keepFixes(r *request, rest []driver.Fix) {
+// keepFixes holds the rest of an answer's fix-ups until FETCH_FIX. Without room for
+// it its files are dropped and FETCH_FIX fails, which fails the delivery.
+func (d *Device) keepFixes(r *request, fixes []driver.Fix) {
+	if !d.addFixes(r, fixes) {
+		d.putFixes(fixes)
+	}
+}
+
+func (d *Device) addFixes(r *request, fixes []driver.Fix) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.act.Load() != r.queue.act {
-		return // reset: the guest has dropped every token
+		return true // reset: the guest has dropped every token
 	}
-	if d.moreFixes += len(rest); d.moreFixes > maxKeptFixes {
-		d.moreFixes -= len(rest)
-		r.queue.act.fail(errFixesLost)
-		return
+	kept := d.more[r.thread()]
+	kept.lost = kept.lost || d.moreFixes+len(fixes) > maxKeptFixes
+	if !kept.lost {
+		kept.fixes = append(kept.fixes, fixes...)
+		d.moreFixes += len(fixes)
 	}
-	d.more[r.thread()] = append([]driver.Fix(nil), rest...)
+	d.more[r.thread()] = kept
 	d.moreCount.Store(int32(len(d.more)))
+	return !kept.lost
 }
 
-// takeFixes appends up to n of the fix-ups that are kept for a thread to to, and
-// says whether there are more.
-func (d *Device) takeFixes(to []driver.Fix, t thread, n int) (fixes []driver.Fix, more bool) {
+// takeFixes takes up to n of the fix-ups that are kept for a thread, and says whether
+// there are more, and whether some are lost.
+func (d *Device) takeFixes(t thread, n int) (fixes []driver.Fix, more, lost bool) {
 	if d.moreCount.Load() == 0 {
-		return to, false
+		return nil, false, false
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	rest := d.more[t]
-	n = min(n, len(rest))
+	kept := d.more[t]
+	n = min(n, len(kept.fixes))
 	d.moreFixes -= n
-	if more = n < len(rest); more {
-		d.more[t] = rest[n:]
+	fixes, kept.fixes = kept.fixes[:n], kept.fixes[n:]
+	if more = len(kept.fixes) > 0; more {
+		d.more[t] = kept
 	} else {
 		delete(d.more, t)
 	}
 	d.moreCount.Store(int32(len(d.more)))
-	return append(to, rest[:n]...), more
+	return fixes, more, kept.lost && !more
 }
 
 // dropFixes gives up what is kept for a thread: its tokens are put.
 func (d *Device) dropFixes(t thread) {
 	if d.moreCount.Load() != 0 {
-		fixes, _ := d.takeFixes(nil, t, math.MaxInt)
+		fixes, _, _ := d.takeFixes(t, math.MaxInt)
 		d.putFixes(fixes)
 	}
 }
@@ -116,10 +130,10 @@ func (d *Device) dropProcFixes(id driver.ProcID) {
 	}
 	var all []driver.Fix
 	d.mu.Lock()
-	for t, fixes := range d.more {
+	for t, kept := range d.more {
 		if t.proc == id {
-			all = append(all, fixes...)
-			d.moreFixes -= len(fixes)
+			all = append(all, kept.fixes...)
+			d.moreFixes -= len(kept.fixes)
 			delete(d.more, t)
 		}
 	}

@@ -106,8 +106,8 @@ type Device struct {
 	moreCount atomic.Int32 // entries of more
 	snapshots snapshots
 	mu        lockrank.Mutex
-	more      map[thread][]driver.Fix // rests of fix-up tables, for FETCH_FIX; guarded by mu
-	moreFixes int                     // in all of more
+	more      map[thread]rest // rests of fix-up tables, for FETCH_FIX; guarded by mu
+	moreFixes int             // in all of more
 }
 
 // thread names a guest thread.
@@ -146,7 +146,7 @@ func New(cfg Config) (*Device, error) {
 	}
 	d := &Device{
 		window: w, cfg: cfg, log: cfg.Log,
-		more: map[thread][]driver.Fix{},
+		more: map[thread]rest{},
 		config: wire.Config{
 			RequestQueues: uint32(cfg.RequestQueues),
 			MaxCtl:        maxCtl, MaxRead: maxRead, MaxMap: maxMap,

@@ -286,6 +286,37 @@ func TestEventsWaitForBuffers(t *testing.T) {
 	}
 }
 
+// TestFixesWithoutRoom: where too many fix-ups wait to be fetched, an answer loses its
+// rest and FETCH_FIX fails; the files of the rest are put. Nothing else is harmed.
+func TestFixesWithoutRoom(t *testing.T) {
+	g := newGuest(t, Config{}, true)
+	q := g.dev.act.Load().queues[wire.QRequest]
+	answered := func(tid uint32, fixes ...driver.Fix) {
+		r := newRequest(q)
+		r.head.Proc, r.head.TID = 5, tid
+		g.dev.keepFixes(r, fixes)
+	}
+	fetch := func(tid uint32) int32 {
+		return g.send(wire.QRequest, g.header(wire.OpFetchFix, 5, tid, []byte{4, 0, 0, 0, 0, 0, 0, 0}), 4, 0).take().status
+	}
+	answered(1, make([]driver.Fix, maxKeptFixes)...)
+	answered(2, driver.Fix{Token: 7, Kind: driver.FixFD})
+	if n := g.dev.act.Load().events.tokens.len(); n != 1 {
+		t.Errorf("%d tokens put, want 1", n)
+	}
+	if status := fetch(2); status != -int32(unix.ENOMEM) {
+		t.Errorf("fetching what is lost: %d", status)
+	}
+	if status := fetch(1); status != 0 {
+		t.Errorf("fetching what is there: %d", status)
+	}
+	g.dev.dropFixes(thread{5, 1})
+	answered(2, driver.Fix{Token: 8, Kind: driver.FixFD})
+	if status := fetch(2); status != 0 {
+		t.Errorf("fetching when there is room again: %d", status)
+	}
+}
+
 // TestFixesInBatches: what does not fit an answer is fetched, and what is never
 // fetched is put.
 func TestFixesInBatches(t *testing.T) {

@@ -213,9 +213,14 @@ func (run *runner) fetchFix(r *request) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	p, more := &r.core.Resp, false
-	if p.Fix, more = run.queue.dev.takeFixes(p.Fix, r.thread(), int(fixCap)); more {
+	p := &r.core.Resp
+	fixes, more, lost := run.queue.dev.takeFixes(r.thread(), int(fixCap))
+	p.Fix = append(p.Fix, fixes...)
+	if more {
 		p.Flags |= driver.RespMoreFix
+	}
+	if lost {
+		r.answer(unix.ENOMEM)
 	}
 	return false, nil
 }
