@@ -14,9 +14,10 @@ import (
 const (
 	// maxLevels and maxTokens bound what waits for event buffers. A driver that
 	// follows the protocol cannot reach them: it has at most one level per open
-	// file and one per thread, and holds a file for each token.
+	// file and one per thread. It holds a file for each token, and one window has
+	// room for a million: its memory ends before there are as many.
 	maxLevels = 1 << 20
-	maxTokens = 1 << 20
+	maxTokens = 1 << 24
 )
 
 var errEventsLost = errors.New("vbinder: the driver posts no event buffers while events pile up")
