@@ -11,6 +11,8 @@ import (
 	"virtbinder/virtio/vbinder/wire"
 )
 
+// Step 7 of a transaction's way ends here: the answer, published.
+
 // Complete is driver.Env's: it answers a request and frees it. x is the caller's
 // way into the core, which may be of another device or a timer.
 func (d *Device) Complete(x *driver.Exec, c *driver.Request) {

@@ -230,7 +230,7 @@ func (run *runner) label(r *request) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	run.queue.dev.VM().Relabel(&run.exec, r.head.Proc, label)
+	r.answerNew(0, run.queue.dev.VM().Relabel(&run.exec, r.head.Proc, label))
 	return false, nil
 }
 

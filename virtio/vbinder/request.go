@@ -23,6 +23,8 @@ const (
 	minRead = 4
 )
 
+// Step 4 of a transaction's way: the control part, copied once and decoded.
+
 // request is one chain with everything that is made of it. It belongs to its
 // queue's free list, to a runner, or to the core. It is the driver.Payload of its
 // own core request.
