@@ -70,6 +70,8 @@ static int vb_node_add(void *arg, const char *name)
 	node->misc.mode = mode & 0777;
 	err = misc_register(&node->misc);
 	if (err) {
+		dev_err(&dev->vdev->dev, "/dev/%s cannot be made (%d): name fewer devices with devices=, or mount binderfs\n",
+			name, err);
 		vb_context_put(node->context);
 		kfree(node);
 		return err;
