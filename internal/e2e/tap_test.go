@@ -74,7 +74,8 @@ func makeTaps(t *testing.T) (inherited *os.File) {
 func (i *guestTap) check(t *testing.T, c *terminal) {
 	t.Helper()
 	frames := watchFrames(t, i.name)
-	c.run(fmt.Sprintf(`printf '[Match]\nMACAddress=%s\n[Network]\nAddress=%s/24\nLinkLocalAddressing=no\n' >/run/systemd/network/10-%s.network && networkctl reload`,
+	c.run(fmt.Sprintf(`printf '[Match]\nMACAddress=%s\n[Network]\nAddress=%s/24\nLinkLocalAddressing=no\n' >/run/systemd/network/10-%s.network
+until networkctl reload; do sleep 1; done`, // D-Bus gives a slow guest's 25 s
 		i.mac, i.guest, i.name))
 	c.run("until grep -q " + i.guest + " /proc/net/fib_trie; do sleep 0.2; done")
 	shell(t, "ping", "-c", "1", "-W", "60", i.guest)
