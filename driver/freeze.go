@@ -100,10 +100,19 @@ func (p *Process) freezeNoticeDone(x *Exec, cookie uint64) unix.Errno {
 	return unix.EINVAL
 }
 
-// tellFreeze announces the process's new state to whoever registered for it.
+// tellFreeze announces the process's new state to whoever registered for it. It holds
+// each of its nodes meanwhile: one that only waits for an acknowledgement is work for
+// the owner again when it is let go, as in the driver since 6.12.
 func (p *Process) tellFreeze(x *Exec, frozen bool) {
+	var held *Node
 	for _, ptr := range sortedKeys(p.nodes) {
-		for ref := p.nodes[ptr].refs; ref != nil; ref = ref.nextOfNode {
+		n := p.nodes[ptr]
+		n.tmp++
+		if held != nil {
+			held.put(x)
+		}
+		held = n
+		for ref := n.refs; ref != nil; ref = ref.nextOfNode {
 			f := ref.freeze
 			if f == nil {
 				continue
@@ -119,6 +128,9 @@ func (p *Process) tellFreeze(x *Exec, frozen bool) {
 			}
 			f.frozen = frozen
 		}
+	}
+	if held != nil {
+		held.put(x)
 	}
 }
 

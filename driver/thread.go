@@ -189,6 +189,9 @@ func (th *Thread) release(x *Exec) {
 		}
 	}
 	th.stack = nil
+	if th.looper&looperPoll != 0 {
+		x.runReady() // the driver waits for RCU here: who was woken by now reads before it goes on
+	}
 	if failed != nil {
 		failed.sendFailedReply(x, uapi.BR_DEAD_REPLY)
 	}

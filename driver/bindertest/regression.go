@@ -52,4 +52,30 @@ var regressionScenarios = []Scenario{
 		a3.read(enter)
 		a.write(requestDeath(1, 0xd1))
 	}},
+	{"regression/freeze-looks-at-objects", "freezing looks at each object once: one that waits for an acknowledgement only is work again", []Feature{Signals, FreezeNotice}, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		b.manage()
+		a.read(oneway(0, 1, binder(0x1000, 0x1008)))
+		a.write(increfsDone(0x1000, 0x1008))
+		b.read()
+		b.write(free(b.got.Buffer))
+		a2, a3 := a.newThread(), a.newThread()
+		a2.read(enter)
+		a2.signal()
+		a3.poll()
+		b.freeze(a, 0)
+		a3.poll()
+		a.write(acquireDone(0x1000, 0x1008))
+		a2.read()
+		a2.read()
+	}},
+	{"regression/death-waits-for-pollers", "a process ends thread by thread, and at one that has polled it waits: whoever was answered by then reads first", nil, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		a.manage()
+		a2 := a.newThread()
+		a2.poll()
+		b.read(call(0, 1, binder(0x2000, 0x2008)))
+		a.read()
+		a.kill()
+	}},
 }
