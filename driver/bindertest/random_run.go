@@ -34,10 +34,6 @@ type actor struct {
 	freezes []cookie
 	frozen  []uint64
 	fds     []fd
-
-	// A thread of it has polled. Amid the release of such a thread the stock driver waits for
-	// a grace period of RCU, and others run that see the process half gone: it is to go on.
-	polled bool
 }
 
 // role is a thread and what it is in the middle of.
@@ -226,28 +222,28 @@ func (r *runner) act() {
 
 // lifecycle ends things, or makes new ones.
 func (r *runner) lifecycle(c choice) {
-	switch k := r.rng.IntN(8); {
-	case k == 0 && !c.polled:
+	switch r.rng.IntN(8) {
+	case 0:
 		r.say("%s.kill()", c.name)
 		c.actor.gone = true
 		c.kill()
-	case k == 1:
+	case 1:
 		if c.th.ref != c.name { // the leader's end is special
 			r.say("%s.exit()", c.th.ref)
 			c.th.gone = true
 			c.th.exit()
 		}
-	case k == 2:
+	case 2:
 		r.say("%s.munmap(MapAddr, %d)", c.th.ref, c.size)
 		c.th.munmap(MapAddr, c.size)
-	case k == 3:
+	case 3:
 		r.say("%s.on(%s.dup()).close()", c.th.ref, c.th.ref)
 		c.th.on(c.th.dup()).close()
-	case k == 4 && !c.polled:
+	case 4:
 		r.say("%s.close()", c.th.ref)
 		c.actor.gone = true
 		c.th.close()
-	case k > 4:
+	default:
 		if len(r.procs) < 5 && r.chance(50) {
 			r.spawn(string(rune('a'+len(r.procs))), 1)
 		} else if len(c.threads) < 4 {
@@ -282,13 +278,12 @@ func (r *runner) ioctls(c choice) {
 		h := r.handle(c)
 		say("nodeInfo(%d)", h)
 		th.nodeInfo(h)
-	case k < 16 && th.owed == 0 && !c.polled: // see regression/thread-exit-undelivered-reply
+	case k < 16 && th.owed == 0: // see regression/thread-exit-undelivered-reply
 		say("threadExit()")
 		th.serving = 0
 		th.threadExit()
 	case k < 18:
 		say("poll()")
-		c.polled = true
 		th.poll()
 	case k < 19:
 		say("niceNow()")
