@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Looking for an answer before sleeping until it comes.
+ * Looking for an answer before sleeping until it comes (step 8 of docs/data-path.md).
  *
  * Where another processor is at work on the answer, it is often there sooner than
  * this one would have gone to sleep and come back: no interrupt, no switch. So a
