@@ -8,10 +8,11 @@ import (
 )
 
 // splatPattern is how the kernel begins to complain. A call trace is printed by
-// nothing else, so it stands for all that are not listed.
+// nothing else, so it stands for all that are not listed. A fault of a program, "traps:
+// puppet[107] general protection fault ip:", is no complaint.
 var splatPattern = regexp.MustCompile(strings.Join([]string{
 	`BUG: `, `BUG at `, `WARNING: `, `KASAN: `, `UBSAN: `, `ODEBUG: `, `Oops`, `Kernel panic`, `Call Trace:`,
-	`general protection fault`, `unable to handle`, `double fault`, `stack guard page`,
+	`general protection fault[,:]`, `unable to handle`, `double fault`, `stack guard page`,
 	`possible (circular|recursive) locking`, `possible irq lock inversion`, `inconsistent lock state`, `invalid wait context`, `bad unlock balance`,
 	`suspicious RCU usage`, `sleeping function called`, `scheduling while atomic`, `DEBUG_LOCKS_WARN_ON`, `lock held when returning to user`,
 	`INFO: task .* blocked`, `INFO: rcu`, `rcu: INFO:`, `soft lockup`, `hard LOCKUP`, `workqueue lockup`, `turning off the locking correctness`,

@@ -14,6 +14,7 @@ func TestSplats(t *testing.T) {
 [    0.100000] virtbinder virtio1: 1 request queues, inline doorbell, window 512 MiB at 0x100000000
 [    0.150000] x86/PAT: Configuration [0-7]: WB  WC  UC- UC  WB  WP  UC- WT
 [    0.200000] random: crng init done
+[    0.205000] traps: puppet[107] general protection fault ip:401fe2 sp:7ffc5f3642a0 error:402 in puppet[1fe2,401000+8c000]
 [    0.210000] Spectre V2 : WARNING is not at the beginning of anything here
 `
 	if s := Splats(quiet); len(s) != 0 {
@@ -30,6 +31,7 @@ func TestSplats(t *testing.T) {
 		"BUG vbinder_call (Not tainted): Objects remaining in vbinder_call on __kmem_cache_shutdown()",
 		"x86/PAT: storm:60 freeing invalid memtype [mem 0x410621000-0x410621fff]",
 		"Oops: general protection fault, probably for non-canonical address 0xdffffc0000000000",
+		"general protection fault: 0000 [#1] PREEMPT SMP",
 	} {
 		got := Splats(quiet + "[    1.000000] " + line + "\n[    1.000001] more of it\n")
 		if len(got) != 1 || !strings.Contains(got[0], line) || !strings.Contains(got[0], "more of it") {
