@@ -46,7 +46,8 @@
 // Notifications are 16-bit writes of the queue's index to one I/O port (an I/O
 // BAR). Inline, the write is an exit of the kicking vCPU and Device.Notify runs
 // in that vCPU's thread. In worker mode the port is bound to one eventfd per
-// queue, and each queue has a goroutine on a thread of its own in blocking read(2).
+// queue, and each queue has a goroutine on a thread of its own in blocking read(2), which
+// looks at the ring for a while before it sleeps if the device is a Poller.
 //
 // # Locks, outermost first
 //

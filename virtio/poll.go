@@ -10,8 +10,9 @@ import (
 	"virtbinder/internal/guestmem"
 )
 
-// This file is how a worker waits for its queue (step 3 of a transaction's way): it may look at the ring for a while
-// before it sleeps, which saves the driver its doorbell and the worker its wake-up.
+// This file is how a worker waits for its queue (step 3 of a transaction's way): it may
+// look at the ring for a while before it sleeps, which saves the driver its doorbell and
+// the worker its wake-up.
 //
 // How long adapts, as KVM's halt polling does: a sleep that a longer look would have
 // saved makes the next one longer, one that no look would have saved makes it shorter,

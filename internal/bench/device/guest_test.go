@@ -166,9 +166,8 @@ const maxSpin = vbinder.DefaultPoll
 func (t *thread) spin() bool {
 	for end := time.Now().Add(maxSpin); time.Now().Before(end); {
 		for range 64 {
-			if t.queue.HasUsed() {
-				_, ok := t.queue.Used()
-				return ok
+			if _, ok := t.queue.Used(); ok {
+				return true
 			}
 		}
 		_, _, _ = unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
