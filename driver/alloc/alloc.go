@@ -5,8 +5,8 @@
 // budget of half the window for oneway buffers, as the kernel's binder_alloc.c.
 //
 // It knows no locks, no memory and no clock: offsets in, offsets out. Every
-// operation is O(log n) in the number of ranges and allocates nothing once its
-// tables have grown to the window's working set.
+// operation is O(log n) in the number of free ranges, however many are allocated,
+// and allocates nothing once its tables have grown to the window's working set.
 package alloc
 
 import "errors"
@@ -21,10 +21,12 @@ var ErrNoSpace = errors.New("no space left in the buffer window")
 // Range names an allocated range by a small number that stays fixed until Free.
 type Range int32
 
-const none Range = 0 // nodes[0] is never used
+const (
+	none  Range = 0 // nodes[0] is never used
+	first Range = 1 // begins at 0: of two ranges that are joined the left one stays
+)
 
-// node is one range of the window, allocated or free, and at the same time a
-// node of the tree it is in.
+// node is one range of the window, and if it is free a node of the tree.
 type node struct {
 	off, size   uint64
 	prev, next  Range // neighbours by address
@@ -43,8 +45,8 @@ type Allocator struct {
 	asyncFree uint64
 	nodes     []node
 	spare     []Range
-	freeRoot  Range // by size
-	usedRoot  Range // by off
+	root      Range // of the free ranges' tree
+	begins    begins
 	used      int
 }
 
@@ -52,8 +54,7 @@ type Allocator struct {
 func (a *Allocator) Reset(size uint64) {
 	*a = Allocator{size: size, free: size, asyncFree: size / 2, nodes: append(a.nodes[:0], node{}), spare: a.spare[:0]}
 	if size > 0 {
-		r := a.newNode(node{off: 0, size: size, prev: none, next: none, free: true})
-		a.freeRoot = a.insert(a.freeRoot, r, a.bySize)
+		a.insert(a.newNode(node{size: size, free: true}))
 	}
 }
 
@@ -86,9 +87,9 @@ func (a *Allocator) Alloc(size uint64, async bool) (Range, uint64, error) {
 			a.nodes[n.next].prev = tail
 		}
 		a.nodes[r].next, a.nodes[r].size = tail, size
-		a.freeRoot = a.insert(a.freeRoot, tail, a.bySize)
+		a.insert(tail)
 	}
-	a.freeRoot = a.remove(a.freeRoot, r) // after the insertion, as in the kernel
+	a.remove(r) // after the insertion, as in the kernel
 	n := &a.nodes[r]
 	n.free, n.async = false, async
 	a.free -= size
@@ -96,23 +97,14 @@ func (a *Allocator) Alloc(size uint64, async bool) (Range, uint64, error) {
 		a.asyncFree -= size
 	}
 	a.used++
-	a.usedRoot = a.insert(a.usedRoot, r, a.byOff)
-	return r, a.nodes[r].off, nil
+	a.begins.set(n.off, r)
+	return r, n.off, nil
 }
 
 // Find returns the allocated range that starts exactly at off.
 func (a *Allocator) Find(off uint64) (Range, bool) {
-	for r := a.usedRoot; r != none; {
-		switch n := &a.nodes[r]; {
-		case off < n.off:
-			r = n.left
-		case off > n.off:
-			r = n.right
-		default:
-			return r, true
-		}
-	}
-	return none, false
+	r := a.begins.at(off)
+	return r, r != none
 }
 
 // Bounds returns the offset and size of a range, in bytes.
@@ -121,7 +113,7 @@ func (a *Allocator) Bounds(r Range) (off, size uint64) { return a.nodes[r].off, 
 // Free gives an allocated range back and joins it with free neighbours.
 func (a *Allocator) Free(r Range) {
 	n := &a.nodes[r]
-	a.usedRoot = a.remove(a.usedRoot, r)
+	a.begins.set(n.off, none)
 	a.used--
 	a.free += n.size
 	if n.async {
@@ -132,29 +124,25 @@ func (a *Allocator) Free(r Range) {
 		a.join(r, n.next)
 	}
 	if p := a.nodes[r].prev; p != none && a.nodes[p].free {
-		a.freeRoot = a.remove(a.freeRoot, p)
+		a.remove(p)
 		a.joinInto(p, r)
 		r = p
 	}
-	a.freeRoot = a.insert(a.freeRoot, r, a.bySize)
+	a.insert(r)
 }
 
 // Each calls f for every allocated range in address order until it returns false.
 func (a *Allocator) Each(f func(r Range, off, size uint64, async bool) bool) {
-	a.walk(a.usedRoot, f)
-}
-
-func (a *Allocator) walk(r Range, f func(Range, uint64, uint64, bool) bool) bool {
-	if r == none {
-		return true
+	for r := first; int(r) < len(a.nodes) && r != none; r = a.nodes[r].next {
+		if n := &a.nodes[r]; !n.free && !f(r, n.off, n.size, n.async) {
+			return
+		}
 	}
-	n := a.nodes[r]
-	return a.walk(n.left, f) && f(r, n.off, n.size, n.async) && a.walk(n.right, f)
 }
 
 // join takes the free range next out of the tree and into r, its left neighbour.
 func (a *Allocator) join(r, next Range) {
-	a.freeRoot = a.remove(a.freeRoot, next)
+	a.remove(next)
 	a.joinInto(r, next)
 }
 
@@ -173,7 +161,7 @@ func (a *Allocator) joinInto(r, next Range) {
 // that is highest in the tree.
 func (a *Allocator) bestFit(size uint64) Range {
 	best := none
-	for r := a.freeRoot; r != none; {
+	for r := a.root; r != none; {
 		n := &a.nodes[r]
 		switch {
 		case n.size == size:

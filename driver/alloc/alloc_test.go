@@ -4,6 +4,7 @@ package alloc
 
 import (
 	"math/rand"
+	"slices"
 	"sort"
 	"testing"
 )
@@ -84,6 +85,9 @@ func TestAgainstNaive(t *testing.T) {
 				}
 				a.Free(r)
 				n.free(live[i])
+				if _, ok := a.Find(live[i]); ok {
+					t.Fatalf("seed %d step %d: a freed range is found at %#x", seed, step, live[i])
+				}
 				live = append(live[:i], live[i+1:]...)
 				continue
 			}
@@ -97,8 +101,8 @@ func TestAgainstNaive(t *testing.T) {
 			if fits {
 				live = append(live, off)
 			}
-			a.checkTree(t, a.freeRoot)
-			a.checkTree(t, a.usedRoot)
+			a.checkTree(t, a.root)
+			a.checkEach(t, live)
 		}
 		for _, off := range live {
 			r, _ := a.Find(off)
@@ -109,6 +113,29 @@ func TestAgainstNaive(t *testing.T) {
 		}
 		if _, off, err := a.Alloc(size, false); err != nil || off != 0 {
 			t.Fatalf("seed %d: the window did not come back whole: %v", seed, err)
+		}
+	}
+}
+
+// checkEach checks that the allocated ranges are found by their offsets and in their
+// order, and no others are.
+func (a *Allocator) checkEach(t *testing.T, offs []uint64) {
+	var got []uint64
+	a.Each(func(r Range, off, _ uint64, _ bool) bool {
+		if found, ok := a.Find(off); !ok || found != r {
+			t.Fatalf("range %d begins at %#x, where %d is found", r, off, found)
+		}
+		got = append(got, off)
+		return true
+	})
+	if want := slices.Sorted(slices.Values(offs)); !slices.Equal(got, want) {
+		t.Fatalf("ranges at %#x, want %#x", got, want)
+	}
+	for _, off := range offs {
+		for _, inside := range []uint64{off + 1, off + Align/2, a.size + off, ^off} {
+			if _, ok := a.Find(inside); ok {
+				t.Fatalf("a range is found at %#x", inside)
+			}
 		}
 	}
 }
