@@ -330,17 +330,25 @@ func (p *peer) free(a *ask) {
 	p.spare.run()
 }
 
-// BenchmarkCallParallel makes calls of unrelated pairs from all cores.
+// BenchmarkCallParallel makes calls of unrelated pairs from all processors: in one
+// core, which has one lock, and in one for each, as VMs have.
 func BenchmarkCallParallel(b *testing.B) {
-	core := driver.New(driver.Config{})
+	shared := driver.New(driver.Config{})
+	b.Run("OneCore", func(b *testing.B) { benchmarkParallel(b, func() *driver.Core { return shared }) })
+	b.Run("OwnCores", func(b *testing.B) { benchmarkParallel(b, func() *driver.Core { return driver.New(driver.Config{}) }) })
+}
+
+func benchmarkParallel(b *testing.B, core func() *driver.Core) {
 	b.ReportAllocs()
+	begun := processorTime(b)
 	b.RunParallel(func(pb *testing.PB) {
-		p := newPair(newBenchOn(b, core, 4<<20), 1, nil)
+		p := newPair(newBenchOn(b, core(), 4<<20), 1, nil)
 		p.run()
 		for pb.Next() {
 			p.run()
 		}
 	})
+	b.ReportMetric(float64(processorTime(b)-begun)/float64(b.N), "cpu-ns/op")
 }
 
 // BenchmarkCallAmong makes null calls in a VM that holds many other things.

@@ -180,7 +180,7 @@ func (b *Buffer) clearBuffer() {
 	}
 	env := b.proc.vm.env
 	if err := env.Copy(func() error { clear(env.Bytes(b.windowOff(), b.size)); return nil }); err != nil {
-		b.proc.vm.core.log.Error("cannot clear a buffer", "vm", b.proc.vm.name, "err", err)
+		b.proc.vm.core.log.Error("cannot clear a buffer", "err", err)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // Config configures a Core.
 type Config struct {
 	Limits Limits
-	Log    *slog.Logger // nil: discard
+	Log    *slog.Logger // nil: discard; of several VMs it does not say which
 	Label  string       // security label of a process whose guest states none; "" takes DefaultLabel
 }
 

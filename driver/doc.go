@@ -40,7 +40,7 @@
 //
 //	Lock order, outermost first (ranks in internal/lockrank; checked with -tags lockdep):
 //
-//	  Core.mu          every object above, of every VM of the Core
+//	  Core.mu          every object above; a VM has a Core of its own, unless VMs share objects
 //	  └─ vbinder.Device.mu    requests in flight, events waiting for a buffer
 //	     └─ virtio queue      the used ring (leaf)
 //

@@ -75,7 +75,7 @@ func newProcess(vm *VM, id ProcID, ctx *Context, o OpenArgs) *Process {
 
 // userError logs misuse that the kernel's driver logs and ignores.
 func (p *Process) userError(what string, args ...any) {
-	p.vm.core.log.Debug("process "+what, append([]any{"vm", p.vm.name, "context", p.ctx.name, "pid", p.pid}, args...)...)
+	p.vm.core.log.Debug("process "+what, append([]any{"context", p.ctx.name, "pid", p.pid}, args...)...)
 }
 
 // Mmap reserves the process's range of the window: length bytes (page multiple, at
@@ -87,7 +87,7 @@ func (vm *VM) Mmap(x *Exec, id ProcID, addr, length uint64) (uint64, unix.Errno)
 	}
 	off, err := vm.env.Reserve(length)
 	if err != nil {
-		vm.core.log.Warn("no buffer window for a process", "vm", vm.name, "err", err)
+		vm.core.log.Warn("no buffer window for a process", "err", err)
 		return 0, unix.ENOMEM
 	}
 	x.lock(vm)

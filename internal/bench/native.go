@@ -37,7 +37,8 @@ var coreFigures = []wanted{
 	{section: "core", name: "oneway, allocations", bench: "Oneway", unit: "allocs/op", target: atMost(0)},
 	{section: "core", name: "nested call", bench: "Nested", against: "Call/0B", called: "null call"},
 	{section: "core", name: "nested call, allocations", bench: "Nested", unit: "allocs/op", target: atMost(0)},
-	{section: "core", name: "null calls from 2 processors at once, each", bench: "CallParallel-2", unit: "ns/op", against: "CallParallel", called: "from 1"},
+	{section: "core", name: "null call, 2 processors at once in one VM", bench: "CallParallel/OneCore-2", against: "CallParallel/OneCore", called: "1 processor"},
+	{section: "core", name: "null call, 2 processors at once in a VM each", bench: "CallParallel/OwnCores-2", against: "CallParallel/OwnCores", called: "1 processor"},
 
 	{section: "scale", name: "1,000 processes", bench: "CallAmong/1000Processes", against: "CallAmong/10Processes", called: "10 processes", target: atMost(1.2)},
 	{section: "scale", name: "10,000 processes", bench: "CallAmong/10000Processes", against: "CallAmong/10Processes", called: "10 processes", target: atMost(1.2)},

@@ -18,8 +18,7 @@ import (
 	"virtbinder/virtio/vbinder"
 )
 
-// Config is one process: its machines, which share one binder core, and what is the
-// process's own.
+// Config is one process: its machines, and what is the process's own.
 type Config struct {
 	VMs     []VM `json:"vms"`
 	Core    Core `json:"core"`
@@ -145,10 +144,10 @@ type Timeouts struct {
 	Panic Duration `json:"panic"` // for a guest that has printed a panic to reset
 }
 
-// Core is the binder core that the machines share; their contexts are apart.
+// Core is the binder core, of which each machine has one.
 type Core struct {
-	Label  string `json:"label"`  // security label of a process whose guest states none
-	Limits Limits `json:"limits"` // for each VM
+	Label  string `json:"label"` // security label of a process whose guest states none
+	Limits Limits `json:"limits"`
 }
 
 // Limits are driver.Limits, which says what each is.

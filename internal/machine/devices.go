@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"virtbinder/driver"
 	"virtbinder/internal/config"
 	"virtbinder/internal/hardware"
 	"virtbinder/internal/rundir"
@@ -55,12 +56,14 @@ func (m *Machine) addBinder() (virtio.Device, error) {
 	if !b.Enabled {
 		return nil, nil
 	}
+	log := m.logger("binder")
+	core := driver.New(driver.Config{Limits: m.core.Limits.Driver(), Label: m.core.Label, Log: log})
 	d, err := vbinder.New(vbinder.Config{
-		Name: m.cfg.Name, Core: m.core, ID: binderID, RequestQueues: min(m.cfg.CPUs, vbinder.MaxRequestQueues), Inline: b.Doorbell == config.Inline,
+		Name: m.cfg.Name, Core: core, ID: binderID, RequestQueues: min(m.cfg.CPUs, vbinder.MaxRequestQueues), Inline: b.Doorbell == config.Inline,
 		Poll:       time.Duration(b.Poll),
 		WindowSize: uint64(b.Window), MaxCommitted: uint64(b.Committed),
 		Report: m.failures.report, Notice: m.failures.notice,
-		Log: m.logger("binder"),
+		Log: log,
 	})
 	if err != nil {
 		return nil, err

@@ -8,6 +8,6 @@
 // locked, its sockets and its logs; the logs stay after the end, until the next
 // machine of that name.
 //
-// Several machines share one binder core; their contexts are apart. One that ends
-// leaves the others running.
+// Several machines share nothing but the process. One that ends leaves the others
+// running.
 package machine

@@ -8,7 +8,6 @@ import (
 	"io"
 	"sync"
 
-	"virtbinder/driver"
 	"virtbinder/internal/config"
 	"virtbinder/internal/logs"
 	"virtbinder/vmm"
@@ -38,10 +37,9 @@ type End struct {
 // New makes the machines of c, which was resolved, with everything open and nothing
 // running.
 func New(c config.Config, host Host) (*Group, error) {
-	core := driver.New(driver.Config{Limits: c.Core.Limits.Driver(), Label: c.Core.Label, Log: host.Logs.For("binder", "", nil)})
 	g := &Group{}
 	for _, vm := range c.VMs {
-		m, err := newMachine(vm, core, host)
+		m, err := newMachine(vm, c.Core, host)
 		if err != nil {
 			g.Close()
 			return nil, fmt.Errorf("VM %s: %w", vm.Name, err)

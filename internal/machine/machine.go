@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"virtbinder/driver"
 	"virtbinder/internal/config"
 	"virtbinder/internal/console"
 	"virtbinder/internal/control"
@@ -26,7 +25,7 @@ import (
 type Machine struct {
 	cfg      config.VM
 	host     Host
-	core     *driver.Core
+	core     config.Core
 	dir      *claimed
 	log      *slog.Logger // of its set-up and its end
 	opened   closers
@@ -57,7 +56,7 @@ func (c *closers) close() error {
 }
 
 // newMachine makes a machine. If that fails nothing of it is left.
-func newMachine(cfg config.VM, core *driver.Core, host Host) (m *Machine, err error) {
+func newMachine(cfg config.VM, core config.Core, host Host) (m *Machine, err error) {
 	m = &Machine{cfg: cfg, host: host, core: core, events: control.NewEvents(cfg.Name)}
 	if m.dir, err = claim(cfg.Name); err != nil {
 		return nil, err

@@ -41,7 +41,7 @@ func (r *request) publish(d *Device) uint32 {
 	}
 	p := &r.core.Resp
 	if len(p.BR) > int(r.brCap) {
-		d.log.Error("bug: an answer is larger than its room", "vm", d.cfg.Name, "op", r.head.Op, "bytes", len(p.BR), "room", r.brCap)
+		d.log.Error("bug: an answer is larger than its room", "op", r.head.Op, "bytes", len(p.BR), "room", r.brCap)
 		p.BR = p.BR[:r.brCap]
 	}
 	if len(p.Fix) > int(r.fixCap) {

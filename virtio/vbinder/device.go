@@ -47,7 +47,7 @@ const (
 
 // Config configures a Device. Zero fields take the default.
 type Config struct {
-	Name          string // of the VM; reports and logs state it
+	Name          string // of the VM, as reports state it
 	Core          *driver.Core
 	ID            uint16        // virtio device id, 1 to 63; default wire.IdDefault
 	RequestQueues int           // 1 to 62; default 1; one per vCPU is best
@@ -279,7 +279,7 @@ func (d *Device) Notify(i int) {
 func (d *Device) Lost(err error) {
 	d.lost.Store(true)
 	if bug := (*driver.PanicError)(nil); errors.As(err, &bug) {
-		d.log.Error("bug: the binder core panicked; this VM's binder state is lost", "vm", d.cfg.Name, "panic", bug.Value, "stack", string(bug.Stack))
+		d.log.Error("bug: the binder core panicked; this VM's binder state is lost", "panic", bug.Value, "stack", string(bug.Stack))
 	}
 	if a := d.act.Load(); a != nil {
 		a.fail(fmt.Errorf("vbinder: %w", err))

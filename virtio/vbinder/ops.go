@@ -100,7 +100,7 @@ func (run *runner) refuse(r *request, err error) {
 	}
 	d.stats.bad.Add(1)
 	if a.warned.CompareAndSwap(false, true) {
-		d.log.Warn("the guest driver sent a bad request; later ones are only counted", "vm", d.cfg.Name, "op", r.head.Op, "error", err)
+		d.log.Warn("the guest driver sent a bad request; later ones are only counted", "op", r.head.Op, "error", err)
 	}
 }
 
@@ -273,7 +273,7 @@ func (run *runner) deliveryFailed(r *request) (bool, error) {
 		return false, err
 	}
 	d := run.queue.dev
-	d.log.Debug("delivery failed in the guest", "vm", d.cfg.Name, "proc", r.head.Proc, "tid", r.head.TID, "why", u.Why, "error", u.Err)
+	d.log.Debug("delivery failed in the guest", "proc", r.head.Proc, "tid", r.head.TID, "why", u.Why, "error", u.Err)
 	d.dropFixes(r.thread())
 	d.VM().Undo(&run.exec, r.head.Proc, r.head.TID, u.Delivery)
 	return false, nil
