@@ -18,6 +18,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers/legacy"
+	"github.com/google/pprof/profile"
 
 	"virtbinder/driver"
 	"virtbinder/driver/uapi"
@@ -118,6 +119,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"GET", "/v1/binder/log?failed=1", "", 200},
 		{"GET", "/v1/metrics", "", 200},
 		{"GET", "/metrics", "", 200},
+		{"GET", "/v1/profile?seconds=1", "", 200},
+		{"GET", "/v1/profile?seconds=601", "", 400},
 		{"GET", "/v1/openapi.json", "", 200},
 		{"GET", "/v1/vm/consoles/0", "", 426},
 		{"POST", "/v1/vm/stop", `{"force": true}`, 200},
@@ -157,6 +160,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 
 func init() {
 	openapi3filter.RegisterBodyDecoder("application/x-ndjson", openapi3filter.JSONBodyDecoder)
+	openapi3filter.RegisterBodyDecoder("application/vnd.google.protobuf+gzip", openapi3filter.FileBodyDecoder)
 }
 
 // answers is a body with a line for each document.
@@ -165,6 +169,30 @@ func answers(w *httptest.ResponseRecorder) []byte {
 		return w.Body.Bytes()
 	}
 	return bytes.ReplaceAll(w.Body.Bytes(), []byte("\n"), nil)
+}
+
+// TestProfile: what is answered is a profile, and there is one at a time.
+func TestProfile(t *testing.T) {
+	h := newHandler(newMachine(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	answered := make(chan *httptest.ResponseRecorder, 2)
+	for range 2 {
+		go func() {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/v1/profile?seconds=600", nil))
+			answered <- w
+		}()
+	}
+	refused := <-answered
+	cancel()
+	done := <-answered
+	if refused.Code != 409 || !strings.Contains(refused.Body.String(), "wait for the other") {
+		t.Errorf("the second one: %d %s", refused.Code, refused.Body)
+	}
+	if p, err := profile.Parse(done.Body); err != nil || done.Code != 200 || len(p.SampleType) == 0 {
+		t.Errorf("the answer is no profile: %d, %v", done.Code, err)
+	}
 }
 
 func TestBinder(t *testing.T) {

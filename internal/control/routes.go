@@ -59,6 +59,12 @@ func Routes() []Route {
 			Type: "text/plain", Status: http.StatusOK, serve: (*Server).prometheus,
 		},
 		{
+			Method: http.MethodGet, Path: "/v1/profile", ID: "getProfile", Status: http.StatusOK,
+			Summary: "Where the process of the VM spends its processor time from now on, for go tool pprof; answered when the time is over.",
+			Query:   []Param{{"seconds", "how long to watch, up to 600; 10 by default", false}},
+			Type:    profileType, serve: (*Server).profile,
+		},
+		{
 			Method: http.MethodGet, Path: "/v1/openapi.json", ID: "getOpenAPI", Summary: "This description.",
 			Answer: map[string]any{}, Status: http.StatusOK, serve: (*Server).openAPI,
 		},

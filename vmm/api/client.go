@@ -211,6 +211,21 @@ func (c *Client) Metrics(ctx context.Context) (doc Metrics, err error) {
 	return doc, c.do(ctx, http.MethodGet, "metrics", nil, &doc)
 }
 
+// Profile watches for so many seconds where the VM's process spends its processor time,
+// and returns that in pprof's format. seconds is from 1 to 600.
+func (c *Client) Profile(ctx context.Context, seconds uint32) ([]byte, error) {
+	resp, err := c.send(ctx, http.MethodGet, "profile?seconds="+strconv.FormatUint(uint64(seconds), 10), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, c.wrap(err)
+	}
+	return b, nil
+}
+
 // do asks for a path under /v1/ and decodes the answer into doc.
 func (c *Client) do(ctx context.Context, method, path string, body, doc any) error {
 	resp, err := c.send(ctx, method, path, body)
