@@ -40,7 +40,7 @@ e2e: storm family ## the end-to-end tests alone (images and programs have to be 
 aosp-tests: setup images build initrd ## AOSP's own tests on virtbinder and on the stock driver: build/aosp.json (ONLY=REGEXP chooses programs, AOSP="--help" lists other options)
 	build/bin/aosp-tests $(if $(ONLY),--only '$(ONLY)') $(AOSP)
 
-bench: setup images build initrd bench-programs ## figures, as ratios within one run: build/bench.json, docs/performance.md's tables (ONLY=core,device,guest)
+bench: setup images build initrd bench-programs ## figures, as ratios within one run: build/bench.json, docs/performance.md's tables (ONLY=core,device,guest,call)
 	build/bench/bench run $(if $(ONLY),--only $(ONLY))
 	build/bench/bench table
 

@@ -103,7 +103,7 @@ func newDen(t testing.TB, code []byte, guests int) *den {
 	d := &den{t: t, code: program{code}, core: New(Config{Limits: outlawLimits}), calls: maxCalls, known: known{map[*Process]bool{}, map[*Process]tidList{}}}
 	for i := range guests {
 		o := &outlaw{den: d, index: i, mem: make([]byte, outlawMem), pending: map[*Request]bool{}, tokens: map[uint32]bool{}}
-		o.ranges.Reset(outlawMem)
+		o.ranges.Reset(outlawMem, 4096)
 		o.vm = d.core.NewVM(fmt.Sprint("vm", i), o)
 		o.device("binder")
 		o.device("hwbinder")

@@ -105,7 +105,7 @@ func (vm *VM) Mmap(x *Exec, id ProcID, addr, length uint64) (uint64, unix.Errno)
 		return 0, errno
 	}
 	p.mem.off, p.mem.addr, p.mem.size, p.mem.mapped = off, addr, length, true
-	p.mem.alloc.Reset(length)
+	p.mem.alloc.Reset(length, alloc.Align)
 	return off, 0
 }
 

@@ -11,7 +11,7 @@ package alloc
 
 import "errors"
 
-// Align is the alignment of every range, in bytes.
+// Align is the alignment of binder buffers, in bytes.
 const Align = 8
 
 // ErrNoSpace says that no free range is large enough, or that the oneway budget
@@ -50,9 +50,11 @@ type Allocator struct {
 	used      int
 }
 
-// Reset makes a an allocator of size bytes, all free. size is a multiple of Align.
-func (a *Allocator) Reset(size uint64) {
-	*a = Allocator{size: size, free: size, asyncFree: size / 2, nodes: append(a.nodes[:0], node{}), spare: a.spare[:0]}
+// Reset makes a an allocator of size bytes, all free. Every range is to be a multiple
+// of align, a power of two, as size is.
+func (a *Allocator) Reset(size, align uint64) {
+	a.begins.reset(align)
+	*a = Allocator{size: size, free: size, asyncFree: size / 2, nodes: append(a.nodes[:0], node{}), spare: a.spare[:0], begins: a.begins}
 	if size > 0 {
 		a.insert(a.newNode(node{size: size, free: true}))
 	}
@@ -70,7 +72,7 @@ func (a *Allocator) AsyncFree() uint64 { return a.asyncFree }
 // Len is the number of allocated ranges.
 func (a *Allocator) Len() int { return a.used }
 
-// Alloc takes size bytes (a multiple of Align, not 0), from the oneway budget too
+// Alloc takes size bytes (a multiple of the alignment, not 0), from the oneway budget too
 // when async. It returns the range and its offset in the window.
 func (a *Allocator) Alloc(size uint64, async bool) (Range, uint64, error) {
 	if async && a.asyncFree < size {

@@ -73,7 +73,7 @@ func TestAgainstNaive(t *testing.T) {
 		rnd := rand.New(rand.NewSource(seed))
 		const size = 1 << 14
 		var a Allocator
-		a.Reset(size)
+		a.Reset(size, Align)
 		n := &naive{size: size, async: size / 2}
 		var live []uint64
 		for step := 0; step < 2000; step++ {
@@ -163,7 +163,7 @@ func (a *Allocator) checkTree(t *testing.T, r Range) int {
 
 func TestFindOnlyExactStart(t *testing.T) {
 	var a Allocator
-	a.Reset(4096)
+	a.Reset(4096, Align)
 	_, off, _ := a.Alloc(64, false)
 	if _, ok := a.Find(off + 8); ok {
 		t.Error("found a range at an address inside it")
@@ -177,7 +177,7 @@ func TestFindOnlyExactStart(t *testing.T) {
 // many small ones that stay.
 func BenchmarkAllocFree(b *testing.B) {
 	var a Allocator
-	a.Reset(1 << 20)
+	a.Reset(1<<20, Align)
 	for i := 0; i < 10000; i++ {
 		if _, _, err := a.Alloc(64, false); err != nil {
 			b.Fatal(err)

@@ -27,6 +27,9 @@ func BootGuest(ctx context.Context, top, out, series string, cpus int) (*Guest, 
 	return &Guest{m}, nil
 }
 
+// Name is the VM's.
+func (g *Guest) Name() string { return g.name }
+
 // Close ends the guest.
 func (g *Guest) Close() { g.stop() }
 

@@ -36,6 +36,7 @@ const bootTime = 20 * time.Minute
 // machine is a guest that is ready for sessions.
 type machine struct {
 	*agentclient.Client
+	name  string // of the VM
 	boot  *exec.Cmd
 	ended chan struct{} // closed when the guest has ended
 }
@@ -54,7 +55,7 @@ func start(ctx context.Context, r run, top, out string) (*machine, error) {
 	}
 	defer log.Close()
 	name := "aosp-" + r.LSM
-	m := &machine{ended: make(chan struct{})}
+	m := &machine{name: name, ended: make(chan struct{})}
 	m.boot = exec.Command(filepath.Join(top, "build", "bin", "virtbinder"), "boot", "--name", name,
 		"-k", filepath.Join(images, "vmlinuz"), "-i", initrd, "-p", guestCmdline+lsmCmdline[r.LSM],
 		"-m", "1G", "-c", strconv.Itoa(max(r.CPUs, 1)), "--console", "file:"+filepath.Join(out, "console.log"))

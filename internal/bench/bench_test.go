@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -123,7 +124,47 @@ func TestProgramsOutput(t *testing.T) {
 	if _, err := readPings("BM_pingTransaction/0     524000 ns"); err == nil {
 		t.Error("half of the output is enough")
 	}
-	if _, err := parsePingpong(`{"device":"/dev/hwbinder","bytes":0,"calls":2,"min":1,"p50":2,"p99":3,"mean":4}`); err == nil {
+	said, err := parsePingpong(`{"device":"/dev/hwbinder","bytes":0,"calls":2,"min":1,"p50":2,"p99":3,"mean":4}`)
+	if want := []pingpong{{Device: ourDevice, Calls: 2, Min: 1, P50: 2, P99: 3, Mean: 4}}; err != nil || !slices.Equal(said, want) {
+		t.Errorf("%+v, %v", said, err)
+	}
+	if err := (&measuring{GuestCmd: &GuestCmd{}}).calls("", "", said); err == nil {
 		t.Error("one size on one device is enough")
+	}
+}
+
+func TestParseTrace(t *testing.T) {
+	const stats = "entries: 5\noverrun: 0\ncommit overrun: 0\n"
+	const lines = `#     DURATION                  FUNCTION CALLS
+               |  vb_ioctl [virtbinder]() {
+   1.500 us    |    vb_gather_piece [virtbinder]();
+ ! 120.250 us  |    } /* vb_queue_submit [virtbinder] */
+   0.500 us    |    vb_gather_piece [virtbinder]();
+ # 1200.000 us |  } /* vb_ioctl [virtbinder] */
+`
+	s, err := parseTrace(lines + stats)
+	if want := (spent{"vb_gather_piece": 2000, "vb_queue_submit": 120250, "vb_ioctl": 1200000}); err != nil || !maps.Equal(s, want) {
+		t.Errorf("%v, %v", s, err)
+	}
+	if _, err := parseTrace(lines + strings.Replace(stats, "overrun: 0", "overrun: 1", 1)); err == nil {
+		t.Error("a trace that has lost something is taken for whole")
+	}
+}
+
+func TestStages(t *testing.T) {
+	for function, want := range map[string]string{
+		"virtbinder/vmm/kvm.(*VCPU).Run":                "guest",
+		"virtbinder/driver.(*Thread).writeRead":         "core: target, buffer, translation, delivery",
+		"virtbinder/driver.(*builder).copy":             "payload copied",
+		"virtbinder/virtio/vbinder.(*Device).Complete":  "answers written and published",
+		"virtbinder/virtio/vbinder.(*queue).serve":      "the rest of the device",
+		"virtbinder/virtio.(*Queue).Pop":                "chain taken and proved",
+		"virtbinder/virtio.(*PCI).notify":               "the way to the device",
+		"runtime.memmove":                               "",
+		"virtbinder/virtio/vsock.(*Device).notAmongIts": "",
+	} {
+		if got := stageOfFunction(function); got != want {
+			t.Errorf("%s: %q, want %q", function, got, want)
+		}
 	}
 }

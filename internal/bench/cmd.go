@@ -28,7 +28,7 @@ const (
 
 // RunCmd measures and leaves build/bench.json.
 type RunCmd struct {
-	Only []string `default:"core,device,guest" enum:"core,device,guest,boot" sep:"," help:"What to measure: core (with scale), device, guest, boot. The rest of build/bench.json stays."`
+	Only []string `default:"core,device,guest,call" enum:"core,device,guest,call,boot" sep:"," help:"What to measure: core (with scale), device, guest, call (what one is made of), boot. The rest of build/bench.json stays."`
 }
 
 // Run runs it.
@@ -74,6 +74,8 @@ func measure(ctx context.Context, top, part string, to *Result) error {
 		figures, err = native(ctx, top, dir, deviceSuite, deviceFigures)
 	case "guest":
 		figures, err = guests(ctx, top, dir)
+	case "call":
+		figures, err = breakdowns(ctx, top, dir)
 	case "boot":
 		figures, err = boots(ctx, top, dir)
 	}

@@ -8,7 +8,7 @@ import (
 
 // Figure is one thing that was measured.
 type Figure struct {
-	Section string  `json:"section"` // core, scale, device, guest, boot
+	Section string  `json:"section"` // core, scale, device, guest, call, boot
 	Name    string  `json:"name"`
 	Value   float64 `json:"value"` // median
 	Unit    string  `json:"unit"`  // ns, allocs or bytes

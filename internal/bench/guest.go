@@ -29,15 +29,8 @@ var guestCPUs = []int{1, 2}
 func guests(ctx context.Context, top, dir string) ([]Figure, error) {
 	var all []Figure
 	for _, cpus := range guestCPUs {
-		c := GuestCmd{CPUs: cpus, Out: filepath.Join(dir, "guest-"+strconv.Itoa(cpus))}
-		if err := os.MkdirAll(c.Out, 0o755); err != nil {
-			return nil, err
-		}
-		if err := c.tryAgain(ctx, top); err != nil {
-			return nil, fmt.Errorf("%d processors: %w; logs are in %s", cpus, err, c.Out)
-		}
-		var figures []Figure
-		if err := jsonfile.Read(c.result(), &figures); err != nil {
+		figures, err := beside(ctx, top, GuestCmd{CPUs: cpus, Out: filepath.Join(dir, "guest-"+strconv.Itoa(cpus))})
+		if err != nil {
 			return nil, err
 		}
 		all = append(all, figures...)
@@ -45,10 +38,27 @@ func guests(ctx context.Context, top, dir string) ([]Figure, error) {
 	return all, nil
 }
 
+// breakdowns takes calls apart, in such a guest with one processor.
+func breakdowns(ctx context.Context, top, dir string) ([]Figure, error) {
+	return beside(ctx, top, GuestCmd{CPUs: 1, Out: filepath.Join(dir, "breakdown"), Breakdown: true})
+}
+
+// beside runs c beside a guest of its own and returns its figures.
+func beside(ctx context.Context, top string, c GuestCmd) (figures []Figure, err error) {
+	if err := os.MkdirAll(c.Out, 0o755); err != nil {
+		return nil, err
+	}
+	if err := c.tryAgain(ctx, top); err != nil {
+		return nil, fmt.Errorf("%d processors: %w; logs are in %s", c.CPUs, err, c.Out)
+	}
+	return figures, jsonfile.Read(c.result(), &figures)
+}
+
 // GuestCmd is the part beside one guest.
 type GuestCmd struct {
-	CPUs int    `name:"cpus" help:"Processors of the guest."`
-	Out  string `type:"path" help:"Where its figures and logs go."`
+	CPUs      int    `name:"cpus" default:"1" help:"Processors of the guest."`
+	Out       string `type:"path" help:"Where its figures and logs go."`
+	Breakdown bool   `help:"What a call is made of, instead of how long things take."`
 }
 
 // guestTries is how often a guest is measured until it lives to the end: in the lab, one
@@ -77,7 +87,11 @@ func (c *GuestCmd) inLab(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return runInLab(ctx, lab.Config{Args: []string{exe, "guest", "--cpus", strconv.Itoa(c.CPUs), "--out", c.Out}, CPUs: c.CPUs, Memory: 3072})
+	args := []string{exe, "guest", "--cpus", strconv.Itoa(c.CPUs), "--out", c.Out}
+	if c.Breakdown {
+		args = append(args, "--breakdown")
+	}
+	return runInLab(ctx, lab.Config{Args: args, CPUs: c.CPUs, Memory: 3072})
 }
 
 // Run runs the part beside the guest.
@@ -107,21 +121,30 @@ func (c *GuestCmd) measure(ctx context.Context, top string) error {
 	}
 	defer guest.Close()
 	m := &measuring{GuestCmd: c, guest: guest, log: log}
-	steps := []struct {
-		what string
-		do   func(context.Context) error
-	}{
-		{"calls between two processes", func(ctx context.Context) error { return m.pingpongs(ctx, top) }},
-		{"binderThroughputTest", m.throughput},
-		{"binderRpcBenchmark", m.rpc},
-	}
-	for _, s := range steps {
+	for _, s := range m.steps(top) {
 		c.say("%s", s.what)
 		if err := s.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", s.what, err)
 		}
 	}
 	return jsonfile.Write(c.result(), m.figures)
+}
+
+// step is something to measure.
+type step struct {
+	what string
+	do   func(context.Context) error
+}
+
+func (m *measuring) steps(top string) []step {
+	if m.Breakdown {
+		return []step{{"what a call is made of", func(ctx context.Context) error { return m.breakdown(ctx, top) }}}
+	}
+	return []step{
+		{"calls between two processes", func(ctx context.Context) error { return m.pingpongs(ctx, top) }},
+		{"binderThroughputTest", m.throughput},
+		{"binderRpcBenchmark", m.rpc},
+	}
 }
 
 func (c *GuestCmd) say(format string, args ...any) {

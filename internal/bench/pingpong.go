@@ -39,34 +39,46 @@ const (
 	callSizes   = "0,4096,65536,524288"
 )
 
-func (m *measuring) pingpongs(ctx context.Context, top string) error {
+// bringPingpong brings the program into the guest.
+func (m *measuring) bringPingpong(ctx context.Context, top string) error {
 	binary, err := os.Open(filepath.Join(top, logDir, "pingpong"))
 	if err != nil {
 		return err
 	}
 	defer binary.Close()
-	if _, err := m.run(ctx, binary, "sh", "-c", "cat >"+program+" && chmod +x "+program); err != nil {
+	_, err = m.run(ctx, binary, "sh", "-c", "cat >"+program+" && chmod +x "+program)
+	return err
+}
+
+// pingpong runs it.
+func (m *measuring) pingpong(ctx context.Context, args []string) ([]pingpong, error) {
+	out, err := m.run(ctx, nil, program, args...)
+	if err != nil {
+		return nil, err
+	}
+	return parsePingpong(out)
+}
+
+func (m *measuring) pingpongs(ctx context.Context, top string) error {
+	if err := m.bringPingpong(ctx, top); err != nil {
 		return err
 	}
 	for _, p := range m.pinnings() {
 		args := append([]string{"-n", "100", "-r", "20", "-s", callSizes}, p.args...)
 		args = append(args, ourDevice, stockDevice)
-		out, err := m.run(ctx, nil, program, args...)
+		said, err := m.pingpong(ctx, args)
 		if err != nil {
 			return err
 		}
-		said, err := parsePingpong(out)
-		if err != nil {
+		if err := m.calls(p.name, "pingpong "+strings.Join(args, " "), said); err != nil {
 			return err
 		}
-		m.calls(p.name, "pingpong "+strings.Join(args, " "), said)
 	}
 	return nil
 }
 
-// parsePingpong reads its lines: what it says of each device, by size.
-func parsePingpong(text string) (map[string]map[int]pingpong, error) {
-	said := map[string]map[int]pingpong{}
+// parsePingpong reads its lines.
+func parsePingpong(text string) (said []pingpong, err error) {
 	for in := json.NewDecoder(strings.NewReader(text)); ; {
 		var p pingpong
 		if err := in.Decode(&p); err == io.EOF {
@@ -74,23 +86,21 @@ func parsePingpong(text string) (map[string]map[int]pingpong, error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("pingpong: %w in %q", err, text)
 		}
-		if said[p.Device] == nil {
-			said[p.Device] = map[int]pingpong{}
-		}
-		said[p.Device][p.Bytes] = p
+		said = append(said, p)
 	}
-	for _, device := range []string{ourDevice, stockDevice} {
-		if len(said[device]) != strings.Count(callSizes, ",")+1 {
-			return nil, fmt.Errorf("pingpong says too little of %s: %q", device, text)
-		}
+	if len(said) == 0 {
+		return nil, fmt.Errorf("pingpong says nothing: %q", text)
 	}
 	return said, nil
 }
 
 // calls makes figures of one run of pingpong. What the best call of 512 KiB takes beyond the
 // best null call, by the KiB, is the marginal cost: in medians, what wake-ups take hides it.
-func (m *measuring) calls(where, command string, said map[string]map[int]pingpong) {
-	ours, stock := said[ourDevice], said[stockDevice]
+func (m *measuring) calls(where, command string, said []pingpong) error {
+	ours, stock := bySize(said, ourDevice), bySize(said, stockDevice)
+	if n := strings.Count(callSizes, ",") + 1; len(ours) != n || len(stock) != n {
+		return fmt.Errorf("pingpong says too little: %v", said)
+	}
 	add := func(what string, our, their float64, target *float64) *Figure {
 		return m.on(what+where, command, our, their, "the stock driver", target)
 	}
@@ -106,4 +116,16 @@ func (m *measuring) calls(where, command string, said map[string]map[int]pingpon
 	add("64 KiB", ours[64<<10].P50, stock[64<<10].P50, atMost(ratio))
 	add("512 KiB", ours[512<<10].P50, stock[512<<10].P50, atMost(1.3))
 	add("a KiB more", (ours[512<<10].Min-ours[0].Min)/512, (stock[512<<10].Min-stock[0].Min)/512, atMost(1))
+	return nil
+}
+
+// bySize is what was said of a device, by the size of the payload.
+func bySize(said []pingpong, device string) map[int]pingpong {
+	of := map[int]pingpong{}
+	for _, p := range said {
+		if p.Device == device {
+			of[p.Bytes] = p
+		}
+	}
+	return of
 }

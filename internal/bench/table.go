@@ -11,7 +11,7 @@ import (
 )
 
 // sections in the order in which they are shown.
-var sections = []string{"core", "scale", "device", "guest", "boot"}
+var sections = []string{"core", "scale", "device", "guest", "call", "boot"}
 
 // table is a section in Markdown.
 func (r *Result) table(section string) string {

@@ -48,7 +48,7 @@ func newWindow(name string, size, limit uint64) (*window, error) {
 	if err := w.mapFile(size); err != nil {
 		return nil, errors.Join(err, w.file.Close())
 	}
-	w.ranges.Reset(size)
+	w.ranges.Reset(size, pageSize)
 	return w, nil
 }
 
@@ -116,7 +116,7 @@ func (w *window) renew() {
 	w.drop(0, uint64(len(w.bytes)))
 	w.rangesMu.Lock()
 	defer w.rangesMu.Unlock()
-	w.ranges.Reset(uint64(len(w.bytes)))
+	w.ranges.Reset(uint64(len(w.bytes)), pageSize)
 	w.reserved = 0
 }
 

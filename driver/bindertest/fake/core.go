@@ -20,7 +20,7 @@ const windowSize = 64 << 20
 func NewCore() (*Kernel, error) {
 	k := newKernel("core")
 	c := &direct{k: k, mem: make([]byte, windowSize)}
-	c.ranges.Reset(windowSize)
+	c.ranges.Reset(windowSize, 4096)
 	c.vm = driver.New(driver.Config{}).NewVM("fake", c)
 	k.transport = c
 	return k, nil
