@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/pprof/profile"
+
 	"virtbinder/internal/docs"
 	"virtbinder/internal/lab"
 	"virtbinder/internal/rundir"
@@ -50,8 +52,9 @@ func TestControl(t *testing.T) {
 		s := newOperator(t)
 		process := s.boot("--config", s.machines())
 		s.run("virtbinder exec android --wait 4m -- true && virtbinder exec other --wait 4m -- true")
-		s.oneCore(process.Process.Pid)
+		s.oneProcess(process.Process.Pid)
 		s.pauses()
+		s.profiled()
 		s.consoles()
 		for _, b := range examples {
 			s.run("set -e\n" + b.Text)
@@ -131,8 +134,8 @@ func (s *operator) boot(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// oneCore: both machines are of this process, and each has contexts of its own.
-func (s *operator) oneCore(pid int) {
+// oneProcess: both machines are of this process, and each has contexts of its own.
+func (s *operator) oneProcess(pid int) {
 	s.t.Helper()
 	var list []struct {
 		Name, State string
@@ -174,6 +177,24 @@ func (s *operator) pauses() {
 	}
 	wantCounted(s.t, metrics(s.t, android), "vsock_connections_begun_total", "vsock_bytes_total device=vsock direction=to_guest", "vsock_bytes_total device=vsock direction=from_guest",
 		"virtqueue_depth device=vsock queue=0", "virtqueue_depth device=vbinder queue=1")
+}
+
+// profiled: the process says where its time goes while its vCPU threads, behind their
+// filters, run the guest.
+func (s *operator) profiled() {
+	s.t.Helper()
+	busy := make(chan string, 1)
+	go func() {
+		out, err := s.try("virtbinder exec android -- sh -c 'for i in 1 2 3 4 5 6 7 8; do cat /proc/self/maps; done'")
+		busy <- fmt.Sprint(out[:min(len(out), 100)], err)
+	}()
+	raw, err := s.client("android").Profile(s.t.Context(), 3)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if p, err := profile.Parse(bytes.NewReader(raw)); err != nil || len(p.Sample) == 0 {
+		s.t.Errorf("no profile of a busy process: %v; the guest said %s", err, <-busy)
+	}
 }
 
 func (s *operator) client(name string) *api.Client {
