@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"virtbinder/driver/uapi"
 )
 
 func TestMountHasDevicesAndFeatures(t *testing.T) {
@@ -75,6 +77,13 @@ func TestAdd(t *testing.T) {
 	}
 	if _, err := add(dir, "sixth"); err != nil {
 		t.Errorf("after one is gone: %v", err)
+	}
+	control := open(t, filepath.Join(dir, "binder-control"))
+	if errno := control.ioctl(binderCtlAdd, nil); errno != unix.EFAULT {
+		t.Errorf("add from nowhere: %v", errno)
+	}
+	if errno := control.ioctl(uapi.BINDER_VERSION, nil); errno != unix.EINVAL {
+		t.Errorf("another ioctl of binder-control: %v", errno)
 	}
 	const node = "/dev/binder-copy"
 	if err := unix.Mknod(node, unix.S_IFCHR|0o600, int(st.Rdev)); err != nil {

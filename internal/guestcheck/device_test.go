@@ -116,6 +116,18 @@ func (c *check) version(t *testing.T) {
 	c.idle(t)
 }
 
+// suspend asks the guest to suspend, which the driver refuses; a kernel that went on would
+// stop at its devices and come back.
+func (c *check) suspend(t *testing.T) {
+	out := c.shell(t, `cd /sys/power && [ -e pm_test ] || { echo none; exit; }
+		echo devices >pm_test
+		(echo freeze >state) 2>&1 | grep "resource busy" && dmesg | grep "suspending would end every open binder file" && echo none >pm_test`)
+	if out == "none\n" {
+		c.say(t, "this kernel cannot suspend")
+	}
+	c.idle(t)
+}
+
 // load unloads and loads the module; not while binderfs is mounted, which is so since
 // the guest's boot, or a file is open.
 func (c *check) load(t *testing.T) {

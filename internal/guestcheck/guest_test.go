@@ -34,14 +34,13 @@ var (
 	seed    = flag.Uint64("seed", 1, "of the first storm")
 	loads   = flag.Int("loads", 3, "times to unload and load the module")
 	labCPUs = flag.Int("lab-cpus", 1, "processors of the nested lab's host")
+
+	// The clock of the lab's host, on a loaded machine, is up to twenty times too fast.
+	patience = flag.Duration("patience", 2*time.Hour, "how long anything may take that takes as long as the machine is slow")
 )
 
 // endless is the length of a storm that something else ends.
 const endless = 1 << 40
-
-// patience bounds what takes as long as the machine is slow; and the clock of the lab's
-// host, on a loaded machine, is up to twenty times too fast.
-const patience = 2 * time.Hour
 
 // top is the project's directory.
 var top string
@@ -131,8 +130,8 @@ func (c *check) steps() []step {
 	if *programs > 0 {
 		steps = append(steps, step{"programs", c.programs})
 	}
-	return append(steps, step{"crowd", c.crowd}, step{"unbind", c.unbind}, step{"version", c.version}, step{"load", c.load},
-		step{"parameters", c.parameters}, step{"kmemleak", c.kmemleak}, step{"reset", c.reset})
+	return append(steps, step{"crowd", c.crowd}, step{"unbind", c.unbind}, step{"version", c.version}, step{"suspend", c.suspend},
+		step{"load", c.load}, step{"parameters", c.parameters}, step{"kmemleak", c.kmemleak}, step{"reset", c.reset})
 }
 
 // check is a running guest under check.
@@ -155,7 +154,7 @@ func boot(t *testing.T, name string) *check {
 	if c.out, err = os.Create(filepath.Join(c.dir, "check.log")); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	ctx, cancel := context.WithTimeout(c.ctx, *patience)
 	defer cancel()
 	// Sockets do not work on every file system that build may be on.
 	c.Machine, err = Boot(ctx, Config{
@@ -208,7 +207,7 @@ func (c *check) progress(t *testing.T, n int, what string) {
 // shell runs a script that must succeed.
 func (c *check) shell(t *testing.T, script string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	ctx, cancel := context.WithTimeout(c.ctx, *patience)
 	defer cancel()
 	out, err := c.Shell(ctx, script)
 	fmt.Fprintf(c.out, "# %s\n%s", script, out)
@@ -248,7 +247,7 @@ func (c *check) keepConsole(t *testing.T) {
 
 func until(t *testing.T, what string, f func() error) {
 	t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(*patience); ; time.Sleep(50 * time.Millisecond) {
 		err := f()
 		if err == nil {
 			return
@@ -374,7 +373,7 @@ func (c *check) reset(t *testing.T) {
 	c.inTheMiddle(t)
 	// The command's end is never told.
 	_, _ = c.Start(c.ctx, agentclient.Cmd{Path: "sh", Args: []string{"-c", "echo b >/proc/sysrq-trigger"}, Detach: true})
-	ctx, cancel := context.WithTimeout(c.ctx, patience)
+	ctx, cancel := context.WithTimeout(c.ctx, *patience)
 	defer cancel()
 	if exit, err := c.End(ctx); err != nil || exit != vmm.Reboot {
 		t.Fatalf("the machine ended with %v, %v", exit, err)

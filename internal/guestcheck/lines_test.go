@@ -38,7 +38,7 @@ func (l *lines) String() string {
 // await waits until the output is exactly want.
 func (l *lines) await(t *testing.T, want string) {
 	t.Helper()
-	for end := time.After(patience); l.String() != want; {
+	for end := time.After(*patience); l.String() != want; {
 		select {
 		case <-l.more:
 		case <-end:
