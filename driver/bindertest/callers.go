@@ -273,6 +273,20 @@ var callerScenarios = []Scenario{
 		a.read()
 		b.read(oneway(0, 2))
 	}},
+	{"caller/security-context-room", "it takes room of the buffer: BR_FAILED_REPLY, -ENOSPC where there is none", []Feature{SecurityContext}, func(t *T) {
+		a, b := t.proc("a", mapped(4096)), t.proc("b")
+		a.manageExt(binder(0, 0, uapi.FLAT_BINDER_FLAG_TXN_SECURITY_CTX))
+		a.read(enter)
+		b.read(call(0, 1, size(4096)))
+		b.extendedError()
+		b.read(call(0, 1, size(2048)))
+	}},
+	{"caller/security-context-overflow", "a buffers_size that overflows with it: BR_FAILED_REPLY, -EINVAL", []Feature{SecurityContext}, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		a.manageExt(binder(0, 0, uapi.FLAT_BINDER_FLAG_TXN_SECURITY_CTX))
+		b.read(call(0, 1, extra(1<<64-8)))
+		b.extendedError()
+	}},
 	{"caller/security-context-not-asked", "others get none", nil, func(t *T) {
 		a, b := t.proc("a"), t.proc("b")
 		a.manageExt(binder(0, 0))

@@ -26,7 +26,15 @@ var differences = []Difference{
 	{Scenario: "mmap/stale-reuse", Reason: "the bytes that pad the data to 8 are zero; the stock driver leaves there what an earlier buffer held"},
 	{Scenario: "regression/thread-exit-undelivered-reply", Reason: "the buffer of what a thread had not read when it ended is freed; the stock driver " +
 		"keeps it until the process ends, and nobody can free it"},
+	{Scenario: "return/efault-error", Reason: "a failure that cannot be written is gone; in the stock driver the thread then executes no command any more, until it exits"},
+	{Scenario: "return/efault-references", Reason: "what stands behind what cannot be written is lost with it; in the stock driver the next read brings it"},
+	{Scenario: "held/others-go-on", Reason: executedWhenRead},
+	{Scenario: "held/queued-when-read", Reason: executedWhenRead},
+	{Scenario: "held/target-unmaps", Reason: executedWhenRead},
+	{Scenario: "held/target-thread-exits", Reason: executedWhenRead},
 }
+
+const executedWhenRead = "a transaction is executed when all of it has been read; the stock driver finds its target and takes its room first"
 
 // Differs finds the difference from the stock driver of a kernel that is declared
 // for a scenario.

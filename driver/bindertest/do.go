@@ -179,6 +179,14 @@ func (th *thread) forkPeek(addr, n uint64) {
 	th.do(Call{Op: OpForkPeek, Addr: addr, Len: n}, th.showErrno(), "peek %#x %d, in a child", addr, n)
 }
 
+// hold has whoever touches pages of the process wait, the kernel too, until letGo. They
+// are zero then.
+func (th *thread) hold(addr, n uint64) {
+	th.do(Call{Op: OpHold, Addr: addr, Len: n}, th.showErrno(), "hold %#x %d", addr, n)
+}
+
+func (th *thread) letGo() { th.do(Call{Op: OpLetGo}, th.showErrno(), "let go") }
+
 // poke writes memory as part of a scenario's set-up. From Arena + 8 MiB on, nothing
 // else does.
 func (th *thread) poke(addr uint64, b []byte) {

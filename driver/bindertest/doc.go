@@ -31,6 +31,8 @@
 //     call are data (string), objects (object.go), flags, extra, offsets, and with
 //     for a last change to the structure.
 //   - b.got is what b's last read brought: b.got.Buffer, b.got.handle(0), b.got.fd(0).
+//   - p.suspend, p.exec, and b.hold, which has the driver wait for memory of b's in the
+//     middle of a call until letGo, need a real kernel: name the Feature.
 //   - Addresses are real and the same everywhere: objects may have any ptr and cookie,
 //     sent memory is laid out from Arena on, own is memory that nothing else uses,
 //     the first mapping is at MapAddr, Unmapped is never readable.

@@ -228,6 +228,45 @@ var fileScenarios = []Scenario{
 		a.kill()
 		b.read(free(b.got.Buffer), reply())
 	}},
+	{"file/exec", "an open file outlives exec: the process may call, its objects and the manager's slot are still its", []Feature{Exec}, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		a.manage()
+		a.newThread().read(enter)
+		a.exec()
+		b.read(call(0, 1))
+		b.extendedError()
+		a.manage()
+		a.write(oneway(0, 1))
+		a.extendedError()
+		a.nodeDebug(0)
+		a.kill()
+		b.read(call(0, 2))
+		b.extendedError()
+	}},
+	{"file/thread-exit-in-a-chain", "BINDER_THREAD_EXIT in the middle of a chain: its caller hears of it with its callee's reply", nil, func(t *T) {
+		a, b, c := t.proc("a"), t.proc("b"), t.proc("c")
+		a.manage()
+		a.read(enter)
+		h := t.held(a, b, binder(0x10, 0x11))
+		b.read()
+		c.read(call(0, 2))
+		a.write(call(h, 3))
+		a.threadExit()
+		b.read(free(b.got.Buffer), reply())
+	}},
+	{"file/thread-exit-beneath", "the first caller of a chain may be called back when the thread between has exited", nil, func(t *T) {
+		a, b, c := t.proc("a"), t.proc("b"), t.proc("c")
+		a.manage()
+		a.read(enter)
+		h := t.held(a, b, binder(0x10, 0x11))
+		b.read()
+		c.read(call(0, 2, binder(0x20, 0x21)))
+		a.write(call(h, 3, handle(2)))
+		a.threadExit()
+		b.read(call(1, 4))
+		c.read(reply("for b"))
+		b.read(free(b.got.Buffer), reply("for a"))
+	}},
 	{"file/thread-exit-serving", "BINDER_THREAD_EXIT of a thread that serves a call: BR_DEAD_REPLY", nil, func(t *T) {
 		a, b := t.proc("a"), t.proc("b")
 		a.manage()

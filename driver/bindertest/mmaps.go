@@ -359,6 +359,23 @@ var mmapScenarios = []Scenario{
 		a.peek(a.got.Buffer, 4)
 		a2.read()
 	}},
+	{"mmap/exec", "the mapping does not outlive exec: calls find no buffer, BR_DEAD_REPLY, -ESRCH; nor is there another", []Feature{Exec}, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		a.manage()
+		b.write(oneway(0, 1, "queued"))
+		a.exec()
+		b.read(call(0, 2))
+		b.extendedError()
+		a.mmap(defaultMap, unix.PROT_READ)
+		a.read()
+		a.peek(MapAddr, 8)
+	}},
+	{"mmap/after-exec", "a file that was opened before exec cannot be mapped after it: EINVAL", []Feature{Exec}, func(t *T) {
+		a := t.proc("a", unmapped)
+		a.exec()
+		a.mmap(defaultMap, unix.PROT_READ)
+		a.mmap(defaultMap, unix.PROT_READ|unix.PROT_WRITE)
+	}},
 	{"mmap/never-used", "memory of the mapping that no buffer has used", nil, func(t *T) {
 		a := t.proc("a")
 		a.peek(MapAddr, 8)

@@ -210,6 +210,15 @@ var referenceScenarios = []Scenario{
 		b.write(acquire(0), increfs(0), release(0), decrefs(0))
 		a.nodeDebug(0)
 	}},
+	{"reference/manager-itself", "the manager cannot hold handle 0: EINVAL, and what it does not hold is ignored", nil, func(t *T) {
+		a := t.proc("a")
+		a.manage()
+		a.nonblock(1)
+		a.write(increfs(0))
+		a.write(acquire(0))
+		a.read(release(0), decrefs(0), requestDeath(0, 0xd), clearDeath(0, 0xd))
+		a.nodeInfo(0)
+	}},
 	{"reference/manager-zero-none", "not while there is no context manager", nil, func(t *T) {
 		a, b := t.proc("a"), t.proc("b")
 		b.write(acquire(0))

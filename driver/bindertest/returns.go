@@ -166,4 +166,69 @@ var returnScenarios = []Scenario{
 		a.writeReadAt(0, 0, 0, 256, 0, Arena+ArenaSize-40)
 		a.read(enter)
 	}},
+	{"return/efault-loses-reply", "a reply that cannot be written to its caller", nil, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		a.manage()
+		b.write(call(0, 1))
+		a.read(enter)
+		a.read(free(a.got.Buffer), reply("lost"))
+		a.signal()
+		b.writeReadAt(0, 0, 0, 256, 0, Arena+ArenaSize-40)
+		b.nonblock(1)
+		b.read()
+		b.extendedError()
+	}},
+	{"return/efault-completion", "a completion that cannot be written is lost", nil, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		a.manage()
+		b.nonblock(1)
+		b.write(oneway(0, 1))
+		b.writeReadAt(0, 0, 0, 256, 0, Arena+ArenaSize-4)
+		b.read()
+	}},
+	{"return/efault-error", "a failure that cannot be written", nil, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		a.manage()
+		b.nonblock(1)
+		b.write(call(7, 1))
+		b.writeReadAt(0, 0, 0, 256, 0, Arena+ArenaSize-4)
+		b.read()
+		b.extendedError()
+		b.read(oneway(0, 2))
+	}},
+	{"return/efault-references", "reference work that cannot be written", nil, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		a.manage()
+		b.nonblock(1)
+		b.write(oneway(0, 1, binder(0x10, 0x11)))
+		b.writeReadAt(0, 0, 0, 256, 0, Arena+ArenaSize-28)
+		b.read()
+		b.nodeDebug(0)
+	}},
+	{"return/efault-death", "a death notice that cannot be written: it is not told again, and may be acknowledged", nil, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		a.manage()
+		a.read(enter)
+		h := t.held(a, b, binder(0x10, 0x11))
+		a.signal()
+		a.nonblock(1)
+		a.write(requestDeath(h, 0xd1))
+		b.kill()
+		a.writeReadAt(0, 0, 0, 256, 0, Arena+ArenaSize-8)
+		a.read()
+		a.read(clearDeath(h, 0xd1), deadBinderDone(0xd1))
+	}},
+	{"return/efault-frozen", "a notice of freezing that cannot be written: it is not told again, and may be acknowledged", []Feature{FreezeNotice}, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		a.manage()
+		a.read(enter)
+		h := t.held(a, b, binder(0x10, 0x11))
+		a.signal()
+		a.nonblock(1)
+		a.write(requestFreeze(h, 0xf1))
+		a.writeReadAt(0, 0, 0, 256, 0, Arena+ArenaSize-8)
+		a.read()
+		a.read(freezeDone(0xf1))
+		a.read(clearFreeze(h, 0xf1))
+	}},
 }

@@ -30,6 +30,7 @@ var sections = [][]Scenario{
 	deathScenarios,
 	freezeScenarios,
 	suspendScenarios,
+	heldScenarios,
 	onewayScenarios,
 	callerScenarios,
 	lsmScenarios,

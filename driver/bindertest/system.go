@@ -41,6 +41,9 @@ const (
 	Fork            Feature = "fork"
 	Freezers        Feature = "control groups that freeze"
 	Compat          Feature = "32-bit system calls"
+	Exec            Feature = "exec"
+	Held            Feature = "memory that has its readers wait"
+	DyingTarget     Feature = "care for a target that dies while it is called" // stock: leaks its node
 )
 
 // Attr is what a process starts as.
@@ -68,6 +71,14 @@ type Suspendable interface {
 	// a signal; that shows when they go on.
 	Suspend(Freezer) error
 	Resume() error
+}
+
+// Executable is a Process of a System that has Exec.
+type Executable interface {
+	Process
+	// Exec has the leader execute the program anew: memory is as at the start, descriptors
+	// stay open, the other threads end.
+	Exec() error
 }
 
 // Freezer is how a kernel suspends a process.
@@ -129,6 +140,9 @@ const (
 	OpRlimit                  // Cmd: RLIMIT_NOFILE or RLIMIT_NICE; Len: soft limit of the thread group
 	OpForkPeek                // OpPeek in a child that fork makes, and that ends after it
 	OpIoctl32                 // OpIoctl by the system call of a 32-bit process; Data: the argument, in and out, which is put below 4 GiB
+	OpHold                    // Addr, Len: pages of the Arena become zero, and who touches them waits, the kernel too
+	OpLetGo                   // until they are let go
+	OpExec                    // what Executable needs
 )
 
 // Call is one Op with its arguments; each Op names the fields that it uses.

@@ -163,6 +163,21 @@ func (p *proc) resume() {
 	}
 }
 
+// exec has the process's leader execute its program anew.
+func (p *proc) exec() {
+	t := p.t
+	t.printf("%s: exec", p.name)
+	sys, ok := p.sys.(Executable)
+	if !ok {
+		t.check(errors.ErrUnsupported, "exec of "+p.name)
+	}
+	for _, k := range p.tasks[1:] {
+		k.show, k.gone = nil, true
+	}
+	t.check(sys.Exec(), "exec of "+p.name)
+	t.settle(nil)
+}
+
 func (p *proc) suspendable() Suspendable {
 	s, ok := p.sys.(Suspendable)
 	if !ok {

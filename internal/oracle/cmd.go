@@ -50,11 +50,11 @@ func (c *RunCmd) Run() error {
 
 // inside runs one kernel on this host and leaves its results in files.
 func (c *RunCmd) inside(ctx context.Context, r *inside) error {
-	w := &scenarios{say: r.say, series: r.series, only: c.Only, goldens: map[string]string{}}
+	w := &scenarios{say: r.say, series: r.series, only: c.Only, goldens: map[string]string{}, ours: map[string]string{}}
 	err := r.run(ctx, w)
 	r.summary(&w.results)
 	return errors.Join(err, jsonfile.Write(filepath.Join(r.dir, resultFile), w.results),
-		bindertest.Record(filepath.Join(r.dir, goldenDir), w.goldens))
+		bindertest.Record(filepath.Join(r.dir, goldenDir), w.goldens), bindertest.Record(filepath.Join(r.dir, ours), w.ours))
 }
 
 // report merges the results of all kernels.

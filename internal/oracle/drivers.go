@@ -86,13 +86,14 @@ func (g *guest) newSystem(name string, has []bindertest.Feature) (*puppet.System
 
 var ourFeatures = []bindertest.Feature{
 	bindertest.FreezeNotice, bindertest.PendingFrozen, bindertest.Namespaces, bindertest.Signals, bindertest.Files,
-	bindertest.SecurityContext, bindertest.LSM, bindertest.Fork, bindertest.Freezers, bindertest.Compat, bindertest.Reports,
+	bindertest.SecurityContext, bindertest.LSM, bindertest.Fork, bindertest.Freezers, bindertest.Compat, bindertest.Exec,
+	bindertest.Held, bindertest.DyingTarget, bindertest.Reports,
 }
 
 // stockFeatures are those of this kernel's driver.
 func stockFeatures() []bindertest.Feature {
 	all := []bindertest.Feature{bindertest.Namespaces, bindertest.Signals, bindertest.Files, bindertest.SecurityContext, bindertest.LSM, bindertest.Fork,
-		bindertest.Freezers, bindertest.Compat}
+		bindertest.Freezers, bindertest.Compat, bindertest.Exec, bindertest.Held}
 	if kernelAtLeast("6.2") {
 		all = append(all, bindertest.PendingFrozen)
 	}

@@ -25,7 +25,7 @@ func quiet() (*say, *bytes.Buffer) {
 // TestScenarios feeds what a guest says, which dies in the middle and is booted again.
 func TestScenarios(t *testing.T) {
 	say, out := quiet()
-	w := &scenarios{say: say, series: "6.12", only: "x", goldens: map[string]string{}}
+	w := &scenarios{say: say, series: "6.12", only: "x", goldens: map[string]string{}, ours: map[string]string{}}
 	feed := func(text string) {
 		t.Helper()
 		if err := readLines(strings.NewReader(text), func(l Line) { w.take(l) }); err != nil {
@@ -114,7 +114,7 @@ func TestAlone(t *testing.T) {
 		t.Fatal("nothing is recorded")
 	}
 	for transcript, result := range map[string]string{want: NA, want + "more\n": Different} {
-		w := &scenarios{say: &say{w: io.Discard}, series: "6.1"}
+		w := &scenarios{say: &say{w: io.Discard}, series: "6.1", ours: map[string]string{}}
 		w.take(Line{Scenario: name, System: ours, NA: "stock on 6.1 has no failure reports", Transcript: transcript})
 		if o := w.results.Scenarios[0]; o.Result != result || o.Failed() != (result == Different) {
 			t.Errorf("%+v", o)

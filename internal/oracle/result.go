@@ -48,8 +48,14 @@ func judge(name, kernel, theirs, our string) Outcome {
 	}
 	o.Result = Different
 	o.Diff = udiff.Unified(stock, ours, theirs, our)
-	if d, declared := bindertest.Differs(kernel, name); declared {
-		o.Why = d.Reason
+	d, declared := bindertest.Differs(kernel, name)
+	if !declared {
+		return o
+	}
+	o.Why = d.Reason
+	if want, recorded := bindertest.OurGolden(name); recorded && want != our {
+		o.Why = "a difference is declared, but ours is not what is recorded of it"
+		o.Diff = udiff.Unified("recorded", ours, want, our)
 	}
 	return o
 }

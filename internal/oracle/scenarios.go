@@ -18,6 +18,7 @@ type scenarios struct {
 
 	results Results
 	goldens map[string]string // the stock driver's transcripts
+	ours    map[string]string // and ours
 	done    []string
 	current Line // what has begun
 	our     Line // ours, until the stock driver has run it too
@@ -36,6 +37,7 @@ func (w *scenarios) take(l Line) (last bool) {
 	case l.End:
 		return true
 	case l.NA != "" && l.System == ours:
+		w.ours[l.Scenario] = l.Transcript
 		w.check(l)
 	case l.NA != "":
 		w.add(Outcome{Name: l.Scenario, Kernel: w.series, Result: NA, Why: l.NA})
@@ -43,6 +45,7 @@ func (w *scenarios) take(l Line) (last bool) {
 		w.current = l
 	case l.System == ours:
 		w.our = l
+		w.ours[l.Scenario] = l.Transcript
 	default:
 		w.compare(w.our, l)
 	}

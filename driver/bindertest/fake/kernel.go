@@ -48,7 +48,7 @@ func (k *Kernel) Kernel() string { return "" }
 // labels is not a kernel's word.
 func (k *Kernel) Has(f bindertest.Feature) bool {
 	switch f {
-	case bindertest.LSM, bindertest.Fork, bindertest.Freezers, bindertest.Compat:
+	case bindertest.LSM, bindertest.Fork, bindertest.Freezers, bindertest.Compat, bindertest.Exec, bindertest.Held, bindertest.DyingTarget:
 		return false
 	}
 	return true

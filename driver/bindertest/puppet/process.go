@@ -34,6 +34,7 @@ type process struct {
 	spoilt  bool // it cannot be made as new
 
 	suspended bindertest.Freezer // "": it is not
+	holds     bool               // memory that a thread may wait for
 }
 
 // sockets are a new process's: our ends and its.
@@ -206,6 +207,11 @@ func (p *process) order(what byte, fd int) (int64, error) {
 	if err := unix.Sendmsg(int(p.clerk), []byte{what}, rights, nil, unix.MSG_NOSIGNAL); err != nil {
 		return 0, err
 	}
+	return p.answer()
+}
+
+// answer is what the clerk says to an order.
+func (p *process) answer() (int64, error) {
 	var answer [8]byte
 	if _, err := io.ReadFull(p.clerk, answer[:]); err != nil {
 		return 0, fmt.Errorf("puppet: process %d: %w", p.pid, err)

@@ -63,7 +63,7 @@ func (t *thread) parked() (bool, error) {
 		return false, nil
 	}
 	state := taskState(stat)
-	return state == 'S' || state == 'D' && t.p.suspended != "", nil
+	return state == 'S' || state == 'D' && (t.p.suspended != "" || t.p.holds), nil
 }
 
 // alone reports whether the reader of a loadavg was the only task that could run.
@@ -79,6 +79,8 @@ const jiffies = 12 * time.Millisecond
 func (t *thread) prepare(c bindertest.Call) (bindertest.Call, error) {
 	p, s := t.p, t.p.sys
 	switch c.Op {
+	case bindertest.OpHold:
+		p.spoilt, p.holds = true, true
 	case bindertest.OpSetEUID, bindertest.OpRlimit, bindertest.OpMprotect:
 		p.spoilt = true
 	case bindertest.OpExit:

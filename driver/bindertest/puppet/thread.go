@@ -38,12 +38,19 @@ func (t *thread) Start(c bindertest.Call) error {
 	if err != nil {
 		return err
 	}
+	if err := t.send(c); err != nil {
+		return err
+	}
+	t.pending, t.done = &c, false
+	t.collect() // most calls are over by now
+	return nil
+}
+
+func (t *thread) send(c bindertest.Call) error {
 	t.p.sys.buf = appendCall(t.p.sys.buf[:0], c)
 	if _, err := t.sock.Write(t.p.sys.buf); err != nil {
 		return fmt.Errorf("puppet: thread %d of process %d: %w", t.tid, t.p.pid, err)
 	}
-	t.pending, t.done = &c, false
-	t.collect() // most calls are over by now
 	return nil
 }
 

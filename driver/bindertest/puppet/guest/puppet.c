@@ -2,7 +2,7 @@
 /*
  * A process of a scenario, on a real kernel: it does nothing but what it is told.
  *
- *	puppet CLERK LEADER MAILBOX	(numbers of sockets: two streams, one for datagrams)
+ *	puppet CLERK LEADER MAILBOX [again]	(numbers of sockets: two streams, one for datagrams)
  *
  * Each thread has a socket, reads a call from it, executes that and writes the
  * result. One more thread, the clerk, never touches binder: it starts threads and
@@ -24,6 +24,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -39,6 +40,7 @@
 #include <unistd.h>
 
 #include <linux/android/binder.h>
+#include <linux/userfaultfd.h>
 
 /* Memory of every process, as driver/bindertest/system.go says. */
 #define ARENA		0x200000000ull
@@ -55,7 +57,7 @@ enum op {
 	OP_OPEN = 1, OP_CLOSE, OP_DUP, OP_MMAP, OP_MUNMAP, OP_MPROTECT, OP_IOCTL, OP_WRITE_READ,
 	OP_POLL, OP_POLL_WAIT, OP_PEEK, OP_POKE, OP_PIPE, OP_FILE, OP_READ_FD, OP_WRITE_FD,
 	OP_DESCRIBE, OP_GIVE, OP_NICE, OP_NONBLOCK, OP_EPOLL, OP_EXIT, OP_SET_EUID, OP_RLIMIT,
-	OP_FORK_PEEK, OP_IOCTL32,
+	OP_FORK_PEEK, OP_IOCTL32, OP_HOLD, OP_LET_GO, OP_EXEC,
 };
 
 /* On the wire; data_len bytes follow each. proto.go has the same. */
@@ -74,7 +76,8 @@ struct thread {
 	uid_t euid;		/* that of the thread, to be changed with the process's */
 };
 
-static int mailbox;
+static int clerk_sock, leader_sock, mailbox;
+static int held = -1;	/* what user space answers the faults of, or -1 */
 static _Atomic uid_t process_euid;
 static _Thread_local sigjmp_buf fault;
 static _Thread_local volatile sig_atomic_t may_fault;
@@ -119,6 +122,16 @@ static void put(int sock, const void *head, size_t head_len, const void *data, s
 	struct iovec v[2] = { { (void *)head, head_len }, { (void *)data, len } };
 
 	transfer(sock, v, len ? 2 : 1, 1);
+}
+
+static int move_up(int fd)
+{
+	int up = fcntl(fd, F_DUPFD_CLOEXEC, OWN_FDS);
+
+	if (up < 0)
+		die(7);
+	close(fd);
+	return up;
 }
 
 /* ---- memory that may not be there ---- */
@@ -355,6 +368,47 @@ static void op_pipe(struct result *r)
 	r->val2 = p[1];
 }
 
+/* Nobody answers the faults, until the closing of the descriptor makes them plain ones. */
+static void op_hold(const struct call *c, struct result *r)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { .start = c->addr, .len = c->len },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	held = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (held < 0 || ioctl(held, UFFDIO_API, &api) || ioctl(held, UFFDIO_REGISTER, &reg) ||
+	    madvise((void *)(uintptr_t)c->addr, c->len, MADV_DONTNEED))
+		r->err = errno;
+	else
+		held = move_up(held);
+}
+
+static void op_let_go(struct result *r)
+{
+	ret(r, close(held));
+	held = -1;
+}
+
+/* Returns only if it fails. */
+static void op_exec(struct result *r)
+{
+	char clerk[12], leader[12], box[12];
+	char *argv[] = { "puppet", clerk, leader, box, "again", NULL };
+	int fd;
+
+	for (fd = 3; fd < OWN_FDS; fd++)
+		fcntl(fd, F_SETFD, 0);
+	fcntl(clerk_sock, F_SETFD, 0);
+	fcntl(leader_sock, F_SETFD, 0);
+	fcntl(mailbox, F_SETFD, 0);
+	snprintf(clerk, sizeof(clerk), "%d", clerk_sock);
+	snprintf(leader, sizeof(leader), "%d", leader_sock);
+	snprintf(box, sizeof(box), "%d", mailbox);
+	ret(r, execv("/proc/self/exe", argv));
+}
+
 /* ---- descriptors through sockets ---- */
 
 union fd_message {
@@ -489,6 +543,15 @@ static void execute(struct thread *t, const struct call *c, struct result *r)
 	case OP_FORK_PEEK:
 		op_fork_peek(t, c, r);
 		break;
+	case OP_HOLD:
+		op_hold(c, r);
+		break;
+	case OP_LET_GO:
+		op_let_go(r);
+		break;
+	case OP_EXEC:
+		op_exec(r);
+		break;
 	case OP_GIVE:
 		op_give(t, c, r);
 		break;
@@ -541,16 +604,6 @@ static __attribute__((noreturn)) void *perform(void *sock)
 		if (c.op == OP_EXIT)
 			syscall(SYS_exit, 0);
 	}
-}
-
-static int move_up(int fd)
-{
-	int up = fcntl(fd, F_DUPFD_CLOEXEC, OWN_FDS);
-
-	if (up < 0)
-		die(7);
-	close(fd);
-	return up;
 }
 
 /* Starts a thread; 0, or an error number. */
@@ -622,10 +675,9 @@ static void set_signals(void)
 int main(int argc, char **argv)
 {
 	void *arena = (void *)(uintptr_t)ARENA;
-	int clerk_sock, leader_sock;
 	char go;
 
-	if (argc != 4)
+	if (argc < 4)
 		die(8);
 	clerk_sock = move_up(atoi(argv[1]));
 	leader_sock = move_up(atoi(argv[2]));
@@ -635,7 +687,8 @@ int main(int argc, char **argv)
 	if (mmap(arena, ARENA_SIZE, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) != arena)
 		die(9);
-	get(clerk_sock, &go, 1); /* what is inherited by threads is set now */
+	if (argc == 4)
+		get(clerk_sock, &go, 1); /* what is inherited by threads is set now */
 	if (start(clerk, clerk_sock))
 		die(10);
 	perform((void *)(intptr_t)leader_sock);
