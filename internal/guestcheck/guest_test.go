@@ -217,9 +217,19 @@ func (c *check) shell(t *testing.T, script string) string {
 	return out
 }
 
-// step runs one step and looks at the kernel's log after it.
+// step runs one step, and says what the guest's kernel complained of in it.
 func (c *check) step(t *testing.T, run func(*testing.T)) {
+	defer func() {
+		for _, s := range c.complaints(t) {
+			t.Errorf("the guest's kernel complains:\n%s", s)
+		}
+	}()
 	run(t)
+}
+
+// complaints are those of the guest's kernel so far; a guest that may be stuck is not asked.
+func (c *check) complaints(t *testing.T) []string {
+	t.Helper()
 	log, err := os.ReadFile(c.Console)
 	if err != nil {
 		t.Error(err)
@@ -227,11 +237,11 @@ func (c *check) step(t *testing.T, run func(*testing.T)) {
 	select {
 	case <-c.ended:
 	default:
-		log = append(log, c.shell(t, "dmesg")...)
+		if !t.Failed() {
+			log = append(log, c.shell(t, "dmesg")...)
+		}
 	}
-	for _, s := range Splats(string(log)) {
-		t.Errorf("the guest's kernel complains:\n%s", s)
-	}
+	return Splats(string(log))
 }
 
 func (c *check) keepConsole(t *testing.T) {
@@ -331,6 +341,9 @@ func (c *check) storms(t *testing.T) {
 			all[name] += n
 		}
 		c.idle(t)
+		if len(c.complaints(t)) > 0 {
+			return
+		}
 		missing = slices.DeleteFunc(slices.Clone(happens), func(name string) bool { return all[name] > 0 })
 	}
 	if len(missing) > 0 {
