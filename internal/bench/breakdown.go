@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 
 	"virtbinder/vmm/api"
 )
@@ -15,6 +14,9 @@ import (
 // turn, so the parts add up to the whole: the guest's function tracer says what our
 // driver's parts take, a profile of the VMM what those of the host do, and what neither
 // has seen is system calls, switches between the two processes, and their own code.
+//
+// What else is on the machine falls on all parts alike, and so all that a run says is
+// made smaller as its median is smaller than its mean.
 
 // breakdownSizes are the payloads of the calls that are taken apart, bytes.
 var breakdownSizes = []int{0, 512 << 10}
@@ -49,21 +51,40 @@ func (m *measuring) breakdown(ctx context.Context, top string) error {
 
 func (m *measuring) breakdownOf(ctx context.Context, size int) error {
 	args := []string{"-n", fmt.Sprint(breakdownCalls), "-r", "1", "-s", fmt.Sprint(size)}
-	host, whole, err := m.profiled(ctx, args)
-	if err != nil {
+	b := parts{m: m, command: "pingpong " + strings.Join(args, " "), call: sizeName(size)}
+	var err error
+	if b.ours, b.stock, err = m.profiled(ctx, args); err != nil {
 		return err
 	}
-	ours, err := m.traced(ctx, append(args, ourDevice), fnIoctl, fnGather, fnSubmit, fnKick, fnDeliver, fnFree)
-	if err != nil {
+	if b.oursTraced, err = m.traced(ctx, append(args, ourDevice), fnIoctl, fnGather, fnSubmit, fnKick, fnDeliver, fnFree); err != nil {
 		return err
 	}
-	stock, err := m.traced(ctx, append(args, stockDevice), fnStock)
-	if err != nil {
+	if b.stockTraced, err = m.traced(ctx, append(args, stockDevice), fnStock); err != nil {
 		return err
 	}
-	b := parts{m: m, command: "pingpong " + strings.Join(args, " ") + " " + ourDevice, call: sizeName(size)}
-	b.list(whole, ours, stock, host)
+	b.list()
 	return nil
+}
+
+// call is a run of calls: nanoseconds of one, and of its parts.
+type call struct {
+	whole float64
+	parts spent
+}
+
+// callOf makes one of what runs of calls said and what their parts took together.
+func callOf(runs []pingpong, parts spent) call {
+	var medians []float64
+	var took float64
+	for _, r := range runs {
+		medians = append(medians, r.P50)
+		took += r.Mean * float64(r.Calls)
+	}
+	c := call{whole: median(medians), parts: spent{}}
+	for name, ns := range parts {
+		c.parts[name] = ns / took * c.whole
+	}
+	return c
 }
 
 func sizeName(size int) string {
@@ -73,40 +94,33 @@ func sizeName(size int) string {
 	return fmt.Sprintf("%d KiB", size>>10)
 }
 
-// profiled has pingpong make calls while the VMM's processor time is watched. It returns
-// nanoseconds a call of ours by the VMM's stages, and the whole of a call by device.
-func (m *measuring) profiled(ctx context.Context, args []string) (host, whole spent, err error) {
+// profiled has pingpong make calls on both drivers in turn while the VMM's processor time
+// is watched. The parts are the VMM's stages.
+func (m *measuring) profiled(ctx context.Context, args []string) (ours, stock call, err error) {
 	client, err := api.Find(m.guest.Name())
 	if err != nil {
-		return nil, nil, err
+		return ours, stock, err
 	}
 	var raw []byte
 	var failed error
-	var watching sync.WaitGroup
 	over := make(chan struct{})
-	watching.Go(func() {
+	go func() {
 		defer close(over)
 		raw, failed = client.Profile(ctx, profileSeconds)
-	})
-	calls := 0
-	for whole = (spent{}); !closed(over); {
+	}()
+	var our, their []pingpong
+	for !closed(over) {
 		said, err := m.pingpong(ctx, append(args, ourDevice, stockDevice))
 		if err != nil {
-			return nil, nil, err
+			return ours, stock, err
 		}
-		for _, p := range said {
-			whole[p.Device] += p.Mean * float64(p.Calls)
-		}
-		calls += said[0].Calls
+		our, their = append(our, of(said, ourDevice)...), append(their, of(said, stockDevice)...)
 	}
-	watching.Wait()
 	if failed != nil {
-		return nil, nil, failed
+		return ours, stock, failed
 	}
-	if host, err = parseProfile(raw); err != nil {
-		return nil, nil, err
-	}
-	return host.per(calls), whole.per(calls), nil
+	stages, err := parseProfile(raw)
+	return callOf(our, stages), callOf(their, nil), err
 }
 
 func closed(c <-chan struct{}) bool {
@@ -118,64 +132,65 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-// traced has pingpong make calls while the guest's kernel times functions: nanoseconds a
-// call by function.
-func (m *measuring) traced(ctx context.Context, args []string, functions ...string) (spent, error) {
+// traced has pingpong make calls while the guest's kernel times functions. The parts are
+// those.
+func (m *measuring) traced(ctx context.Context, args []string, functions ...string) (c call, err error) {
 	text, err := m.run(ctx, nil, "sh", append([]string{"-c", ftrace, "sh", strings.Join(functions, " "), program}, args...)...)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
-	s, err := parseTrace(text)
+	line, trace, _ := strings.Cut(text, "\n")
+	said, err := parsePingpong(line)
 	if err != nil {
-		return nil, err
+		return c, err
+	}
+	parts, err := parseTrace(trace)
+	if err != nil {
+		return c, err
 	}
 	for _, f := range functions {
-		if s[f] == 0 {
-			return nil, fmt.Errorf("ftrace: %s was not seen", f)
+		if parts[f] == 0 {
+			return c, fmt.Errorf("ftrace: %s was not seen", f)
 		}
 	}
-	return s.per(breakdownCalls), nil
-}
-
-// per divides by a number of calls.
-func (s spent) per(calls int) spent {
-	for k := range s {
-		s[k] /= float64(calls)
-	}
-	return s
+	return callOf(said, parts), nil
 }
 
 // parts makes figures of what a call is made of.
 type parts struct {
 	m             *measuring
 	command, call string
-	whole         float64
+
+	ours, stock             call // the VMM profiled, nothing traced
+	oursTraced, stockTraced call
 }
 
 func (b *parts) add(name string, ns float64) {
-	b.m.figures = append(b.m.figures, Figure{Section: "call", Name: b.call + ": " + name, Unit: "ns", Value: max(ns, 0),
-		Ratio: ns / b.whole, Against: "the whole", Command: b.command})
+	b.m.figures = append(b.m.figures, Figure{Section: "call", Name: b.call + ": " + name, Unit: "ns", Value: ns,
+		Ratio: ns / b.ours.whole, Against: "the whole", Command: b.command})
 }
 
 // list lists them. What the VMM does is done within a doorbell.
-func (b *parts) list(whole, ours, stock, host spent) {
-	b.whole = whole[ourDevice]
-	b.add("the whole", b.whole)
-	b.add("gather: commands and objects copied, pages pinned", ours[fnGather])
-	b.add("ring: chains put in, answers taken out, threads woken", ours[fnSubmit]-ours[fnKick])
+func (b *parts) list() {
+	guest, host := b.oursTraced.parts, b.ours.parts
+	b.add("the whole", b.ours.whole)
+	b.add("gather: commands and objects copied, pages pinned", guest[fnGather])
+	b.add("ring: chains put in, answers taken out, threads woken", guest[fnSubmit]-guest[fnKick])
 	var vmm float64
 	for _, s := range stages[1:] {
 		vmm += host[s.name]
 	}
-	b.add("doorbells: exits and entries", ours[fnKick]-vmm)
+	b.add("doorbells: exits and entries", guest[fnKick]-vmm)
 	for _, s := range stages[1:] {
 		b.add("doorbells, VMM: "+s.name, host[s.name])
 	}
-	b.add("deliver: BR commands and descriptors to the reader", ours[fnDeliver])
-	b.add("pages unpinned", ours[fnFree])
-	b.add("the rest of the guest driver", ours[fnIoctl]-ours[fnGather]-ours[fnSubmit]-ours[fnDeliver]-ours[fnFree])
-	b.add("outside the driver: system calls, switches, the two processes", b.whole-ours[fnIoctl])
-	b.add("the stock driver's whole", whole[stockDevice])
-	b.add("the stock driver", stock[fnStock])
-	b.add("outside the stock driver", whole[stockDevice]-stock[fnStock])
+	b.add("deliver: BR commands and descriptors to the reader", guest[fnDeliver])
+	b.add("pages unpinned", guest[fnFree])
+	b.add("the rest of the guest driver", guest[fnIoctl]-guest[fnGather]-guest[fnSubmit]-guest[fnDeliver]-guest[fnFree])
+	b.add("outside the driver: system calls, switches, the two processes", b.oursTraced.whole-guest[fnIoctl])
+	b.add("to be taken off: what tracing cost", b.ours.whole-b.oursTraced.whole)
+	b.add("the stock driver's whole", b.stock.whole)
+	b.add("the stock driver: in it", b.stockTraced.parts[fnStock])
+	b.add("the stock driver: outside it", b.stockTraced.whole-b.stockTraced.parts[fnStock])
+	b.add("the stock driver, to be taken off: what tracing cost", b.stock.whole-b.stockTraced.whole)
 }

@@ -97,7 +97,7 @@ func parsePingpong(text string) (said []pingpong, err error) {
 // calls makes figures of one run of pingpong. What the best call of 512 KiB takes beyond the
 // best null call, by the KiB, is the marginal cost: in medians, what wake-ups take hides it.
 func (m *measuring) calls(where, command string, said []pingpong) error {
-	ours, stock := bySize(said, ourDevice), bySize(said, stockDevice)
+	ours, stock := bySize(of(said, ourDevice)), bySize(of(said, stockDevice))
 	if n := strings.Count(callSizes, ",") + 1; len(ours) != n || len(stock) != n {
 		return fmt.Errorf("pingpong says too little: %v", said)
 	}
@@ -119,13 +119,21 @@ func (m *measuring) calls(where, command string, said []pingpong) error {
 	return nil
 }
 
-// bySize is what was said of a device, by the size of the payload.
-func bySize(said []pingpong, device string) map[int]pingpong {
-	of := map[int]pingpong{}
+// of is what was said of a device.
+func of(said []pingpong, device string) (about []pingpong) {
 	for _, p := range said {
 		if p.Device == device {
-			of[p.Bytes] = p
+			about = append(about, p)
 		}
 	}
-	return of
+	return about
+}
+
+// bySize is what was said of a device, by the size of the payload.
+func bySize(said []pingpong) map[int]pingpong {
+	sizes := map[int]pingpong{}
+	for _, p := range said {
+		sizes[p.Bytes] = p
+	}
+	return sizes
 }
