@@ -15,8 +15,8 @@ import (
 // driver's parts take, a profile of the VMM what those of the host do, and what neither
 // has seen is system calls, switches between the two processes, and their own code.
 //
-// What else is on the machine falls on all parts alike, and so all that a run says is
-// made smaller as its median is smaller than its mean.
+// What else is on the machine falls on all parts alike. So what they take in a run's
+// calls is scaled to what its best call takes.
 
 // breakdownSizes are the payloads of the calls that are taken apart, bytes.
 var breakdownSizes = []int{0, 512 << 10}
@@ -74,13 +74,12 @@ type call struct {
 
 // callOf makes one of what runs of calls said and what their parts took together.
 func callOf(runs []pingpong, parts spent) call {
-	var medians []float64
 	var took float64
+	c := call{whole: runs[0].Min, parts: spent{}}
 	for _, r := range runs {
-		medians = append(medians, r.P50)
 		took += r.Mean * float64(r.Calls)
+		c.whole = min(c.whole, r.Min)
 	}
-	c := call{whole: median(medians), parts: spent{}}
 	for name, ns := range parts {
 		c.parts[name] = ns / took * c.whole
 	}
