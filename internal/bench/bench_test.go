@@ -151,6 +151,14 @@ func TestParseTrace(t *testing.T) {
 	}
 }
 
+// TestCallOf: 30 calls, half of whose time one part took; the best of them took 10.
+func TestCallOf(t *testing.T) {
+	c := callOf([]pingpong{{Calls: 10, Min: 12, Mean: 20}, {Calls: 20, Min: 10, Mean: 40}}, spent{"half": 500})
+	if c.whole != 10 || c.parts["half"] != 5 {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestStages(t *testing.T) {
 	for function, want := range map[string]string{
 		"virtbinder/vmm/kvm.(*VCPU).Run":                "guest",
