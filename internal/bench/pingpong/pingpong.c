@@ -267,6 +267,9 @@ static void options(int argc, char **argv)
 	}
 	if (calls < 1 || rounds < 1 || optind == argc || argc - optind > MAX_DEVICES)
 		usage();
+	for (int i = 0; i < nr_sizes; i++)
+		if (sizes[i] < 0 || sizes[i] > MAX_PAYLOAD)
+			usage();
 }
 
 int main(int argc, char **argv)
