@@ -3,6 +3,7 @@
 package guestcheck
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,14 +40,15 @@ const guestIdle = "processes 0 files 0\n"
 // GuestLeaks says what the guest driver still keeps, given its debugfs statistics and
 // the kernel's /proc/vmstat, which counts pinned pages.
 func GuestLeaks(stats, vmstat string) error {
+	var idle, pins error
 	if !strings.Contains(stats, guestIdle) {
-		return fmt.Errorf("the guest driver is not idle:\n%s", stats)
+		idle = fmt.Errorf("the guest driver is not idle:\n%s", stats)
 	}
 	acquired, released := counter(vmstat, "nr_foll_pin_acquired"), counter(vmstat, "nr_foll_pin_released")
 	if acquired == "" || acquired != released {
-		return fmt.Errorf("%q pages were pinned, %q released", acquired, released)
+		pins = fmt.Errorf("%q pages were pinned, %q released", acquired, released)
 	}
-	return nil
+	return errors.Join(idle, pins)
 }
 
 // counter finds a "NAME VALUE" line.
