@@ -51,7 +51,7 @@ func (m *measuring) breakdown(ctx context.Context, top string) error {
 
 func (m *measuring) breakdownOf(ctx context.Context, size int) error {
 	args := []string{"-n", fmt.Sprint(breakdownCalls), "-r", "1", "-s", fmt.Sprint(size)}
-	b := parts{m: m, command: "pingpong " + strings.Join(args, " "), call: sizeName(size)}
+	b := parts{m: m, command: "pingpong " + strings.Join(args, " "), size: sizeName(size)}
 	var err error
 	if b.ours, b.stock, err = m.profiled(ctx, args); err != nil {
 		return err
@@ -158,14 +158,14 @@ func (m *measuring) traced(ctx context.Context, args []string, functions ...stri
 // parts makes figures of what a call is made of.
 type parts struct {
 	m             *measuring
-	command, call string
+	command, size string
 
 	ours, stock             call // the VMM profiled, nothing traced
 	oursTraced, stockTraced call
 }
 
 func (b *parts) add(name string, ns float64) {
-	b.m.figures = append(b.m.figures, Figure{Section: "call", Name: b.call + ": " + name, Unit: "ns", Value: ns,
+	b.m.figures = append(b.m.figures, Figure{Section: "call", Name: b.size + ": " + name, Unit: "ns", Value: ns,
 		Ratio: ns / b.ours.whole, Against: "the whole", Command: b.command})
 }
 

@@ -3,9 +3,9 @@
 package bench
 
 import (
-	"bufio"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -42,14 +42,15 @@ var (
 // parseTrace reads what the function_graph tracer wrote, and its buffer's statistics.
 func parseTrace(text string) (spent, error) {
 	s := spent{}
-	if m := traceLost.FindStringSubmatch(text); m == nil || m[1] != "0" {
-		return nil, fmt.Errorf("ftrace: no whole trace: %q", m)
+	lost := traceLost.FindAllStringSubmatch(text, -1)
+	if lost == nil || slices.ContainsFunc(lost, func(cpu []string) bool { return cpu[1] != "0" }) {
+		return nil, fmt.Errorf("ftrace: the guest's trace is not whole (%q): trace fewer calls, or make buffer_size_kb larger", lost)
 	}
-	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
-		if m := traceLine.FindStringSubmatch(lines.Text()); m != nil {
+	for line := range strings.Lines(text) {
+		if m := traceLine.FindStringSubmatch(line); m != nil {
 			us, err := strconv.ParseFloat(m[1], 64)
 			if err != nil {
-				return nil, fmt.Errorf("ftrace: %q: %w", lines.Text(), err)
+				return nil, fmt.Errorf("ftrace: %q: %w", line, err)
 			}
 			s[m[2]] += us * 1e3
 		}

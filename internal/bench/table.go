@@ -16,7 +16,7 @@ var sections = []string{"core", "scale", "device", "guest", "call", "boot"}
 // table is a section in Markdown.
 func (r *Result) table(section string) string {
 	var b strings.Builder
-	fmt.Fprintln(&b, "| what | median | ratio | to | target |")
+	fmt.Fprintln(&b, "| what | figure | ratio | to | target |")
 	fmt.Fprintln(&b, "|---|---|---|---|---|")
 	commands := map[string]bool{}
 	var said []string
