@@ -243,6 +243,20 @@ var fileScenarios = []Scenario{
 		b.read(call(0, 2))
 		b.extendedError()
 	}},
+	{"file/exec-by-another-thread", "exec by another thread than the first: the process keeps its pid, and the uid that the first one had", []Feature{Exec}, func(t *T) {
+		a, b := t.proc("a"), t.proc("b")
+		a.manage()
+		b2 := b.newThread()
+		b.setEUID(1000)
+		b.read(enter)
+		b2.exec()
+		b.setEUID(0)
+		b.setEUID(2000)
+		b.write(oneway(0, 1))
+		a.read()
+		a.read(free(a.got.Buffer))
+		b.write(call(0, 2))
+	}},
 	{"file/thread-exit-in-a-chain", "BINDER_THREAD_EXIT in the middle of a chain: its caller hears of it with its callee's reply", nil, func(t *T) {
 		a, b, c := t.proc("a"), t.proc("b"), t.proc("c")
 		a.manage()

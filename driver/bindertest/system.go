@@ -76,9 +76,9 @@ type Suspendable interface {
 // Executable is a Process of a System that has Exec.
 type Executable interface {
 	Process
-	// Exec has the leader execute the program anew: memory is as at the start, descriptors
-	// stay open, the other threads end.
-	Exec() error
+	// Exec has an idle thread of it execute the program anew, and be the leader: memory is as
+	// at the start, descriptors stay open, the other threads end.
+	Exec(by Thread) error
 }
 
 // Freezer is how a kernel suspends a process.

@@ -163,18 +163,18 @@ func (p *proc) resume() {
 	}
 }
 
-// exec has the process's leader execute its program anew.
-func (p *proc) exec() {
-	t := p.t
-	t.printf("%s: exec", p.name)
+// exec has the thread execute the program anew. From then on it is the process's leader.
+func (k *task) exec() {
+	t, p := k.t, k.proc
+	t.printf("%s: exec", k.name)
 	sys, ok := p.sys.(Executable)
 	if !ok {
 		t.check(errors.ErrUnsupported, "exec of "+p.name)
 	}
-	for _, k := range p.tasks[1:] {
-		k.show, k.gone = nil, true
+	for i, other := range p.tasks {
+		other.show, other.gone = nil, i > 0
 	}
-	t.check(sys.Exec(), "exec of "+p.name)
+	t.check(sys.Exec(k.sys), "exec of "+p.name)
 	t.settle(nil)
 }
 

@@ -117,14 +117,15 @@ func (c *check) version(t *testing.T) {
 }
 
 // suspend asks the guest to suspend, which the driver refuses; a kernel that went on would
-// stop at its devices and come back.
+// stop at its devices and come back. Debian's kernels can suspend, the sanitizing one cannot.
 func (c *check) suspend(t *testing.T) {
-	out := c.shell(t, `cd /sys/power && [ -e pm_test ] || { echo none; exit; }
-		echo devices >pm_test
-		(echo freeze >state) 2>&1 | grep "resource busy" && dmesg | grep "suspending would end every open binder file" && echo none >pm_test`)
-	if out == "none\n" {
+	if strings.HasSuffix(c.Info().Kernel, "-sanitize") {
+		c.shell(t, "! [ -e /sys/power/state ]")
 		c.say(t, "this kernel cannot suspend")
+		return
 	}
+	c.shell(t, `cd /sys/power && echo devices >pm_test &&
+		(echo freeze >state) 2>&1 | grep "resource busy" && dmesg | grep "suspending would end every open binder file" && echo none >pm_test`)
 	c.idle(t)
 }
 

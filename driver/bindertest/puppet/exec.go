@@ -8,23 +8,20 @@ import (
 	"virtbinder/driver/bindertest"
 )
 
-// Exec has the leader begin anew. A clerk that begins says so.
-func (p *process) Exec() error {
+// Exec has a thread begin anew, under the leader's number and with its socket. A clerk
+// that begins says so.
+func (p *process) Exec(by bindertest.Thread) error {
 	p.spoilt = true
-	var leader *thread
-	for _, t := range slices.Concat(p.threads, p.spare) {
-		if t.tid == p.pid {
-			leader = t
-		}
-	}
-	if err := leader.send(bindertest.Call{Op: bindertest.OpExec}); err != nil {
+	if err := by.(*thread).send(bindertest.Call{Op: bindertest.OpExec}); err != nil {
 		return err
 	}
 	if _, err := p.answer(); err != nil {
 		return err
 	}
 	for _, t := range slices.Concat(p.threads, p.spare) {
-		if t != leader {
+		if t.tid == p.pid {
+			t.pending = nil
+		} else {
 			t.end()
 		}
 	}
