@@ -2,7 +2,8 @@
 /*
  * /sys/kernel/debug/virtbinder: counters, and a ring round trip to measure.
  *
- *	stats	requests, kicks, interrupts, rests and spun of each queue; sleeps, cancels, orphans, events;
+ *	stats	requests, kicks, interrupts, rests and spun of each queue, and how long a thread looks there
+ *		now; what a doorbell takes, at least; sleeps, cancels, orphans, events;
  *		open processes, and files on their way
  *	ping	write N: N round trips one after another; read: nanoseconds of one
  *	binder	the log files, as the kernel's own driver has them in a directory beside
@@ -37,10 +38,11 @@ static int stats_show(struct seq_file *m, void *unused)
 	for (i = 0; i < dev->nr_queues; i++) {
 		struct vb_queue *q = &dev->queues[i];
 
-		seq_printf(m, "queue %u: requests %llu kicks %llu interrupts %llu rests %llu spun %llu\n", i,
+		seq_printf(m, "queue %u: requests %llu kicks %llu interrupts %llu rests %llu spun %llu look_ns %u\n", i,
 			   READ_ONCE(q->requests), READ_ONCE(q->kicks), READ_ONCE(q->interrupts),
-			   READ_ONCE(q->rests), READ_ONCE(q->spun));
+			   READ_ONCE(q->rests), READ_ONCE(q->spun), READ_ONCE(q->spin_ns));
 	}
+	seq_printf(m, "doorbell_ns %u\n", READ_ONCE(dev->doorbell_ns));
 	seq_printf(m, "sleeps %lld cancels %lld orphans %lld events %lld reports %lld lost %lld\n",
 		   atomic64_read(&dev->sleeps), atomic64_read(&dev->cancels),
 		   atomic64_read(&dev->orphaned), atomic64_read(&dev->event_count),

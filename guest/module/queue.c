@@ -8,6 +8,8 @@
  * answer there; interrupts are off meanwhile and serve only threads that wait.
  * Without it the same code runs and every answer comes by interrupt.
  */
+#include <linux/sched/clock.h>
+
 #include "vbinder.h"
 
 /* More than any ordinary request needs; others allocate their scatterlist. */
@@ -109,6 +111,7 @@ static void vb_queue_ring(struct vb_queue *q)
 	struct vb_queue *other = q->dev->resting;
 	unsigned long flags;
 	bool kick;
+	u64 start;
 
 	q->dev->resting = NULL;
 	if (other && other != q) {
@@ -120,7 +123,9 @@ static void vb_queue_ring(struct vb_queue *q)
 			virtqueue_notify(other->vq);
 		vb_queue_harvest(other);
 	}
+	start = local_clock();
 	virtqueue_notify(q->vq);
+	vb_spin_doorbell(q->dev, local_clock() - start);
 }
 
 /* Puts req on the ring and says whether the device wants to know. Returns 1 if req rests. */

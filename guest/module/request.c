@@ -71,6 +71,7 @@ void vb_req_complete(struct vb_req *req, bool gone)
 	req->gone = gone;
 	switch (cmpxchg(&req->owner, VB_WAITER, VB_ANSWERED)) {
 	case VB_WAITER:
+		req->answered = local_clock();
 		complete(&req->done);
 		break;
 	case VB_ORPHAN:
@@ -218,7 +219,7 @@ static int vb_req_sleep(struct vb_device *dev, struct vb_req *req, bool interrup
 						TASK_FREEZABLE);
 	}
 	if (!err)
-		vb_spin_learn(q, local_clock() - start);
+		vb_spin_learn(q, req->answered - start);
 	return err;
 }
 

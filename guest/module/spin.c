@@ -8,6 +8,9 @@
  * processor. How long adapts, as KVM's halt polling does: a wait that a longer look
  * would have spared makes the next one longer, one that no look would have spared
  * makes it shorter, down to none.
+ *
+ * A look should cost no more than the sleep that it spares: some exits of two virtual
+ * processors, of which a doorbell is one. So the most is counted in doorbells.
  */
 #include <linux/module.h>
 #include <linux/sched/clock.h>
@@ -16,16 +19,28 @@
 
 #include "vbinder.h"
 
-#define VB_SPIN_FIRST	(5 * NSEC_PER_USEC)
-#define VB_SPIN_MAX	(1000u)
+#define VB_SPIN_FIRST		(5 * NSEC_PER_USEC)
+#define VB_SPIN_MAX		4000u
+#define VB_SPIN_DOORBELLS	32
 
-static uint spin_us = 50;
+static uint spin_us = VB_SPIN_MAX;
 module_param(spin_us, uint, 0644);
-MODULE_PARM_DESC(spin_us, "how long at most a thread looks for an answer before it sleeps, microseconds up to 1000; 0: not at all");
+MODULE_PARM_DESC(spin_us, "how long a thread looks for an answer before it sleeps, microseconds up to 4000, but never longer than 32 doorbells take; 0: not at all");
 
-static u32 vb_spin_limit(void)
+static u32 vb_spin_limit(const struct vb_device *dev)
 {
-	return min(READ_ONCE(spin_us), VB_SPIN_MAX) * NSEC_PER_USEC;
+	u32 most = min(READ_ONCE(spin_us), VB_SPIN_MAX) * NSEC_PER_USEC;
+
+	return min_t(u64, most, (u64)READ_ONCE(dev->doorbell_ns) * VB_SPIN_DOORBELLS);
+}
+
+/* Notes that a doorbell took so long. Of two at once the larger may stay. */
+void vb_spin_doorbell(struct vb_device *dev, u64 ns)
+{
+	u32 least = READ_ONCE(dev->doorbell_ns);
+
+	if (!least || ns < least)
+		WRITE_ONCE(dev->doorbell_ns, clamp_t(u64, ns, 1, U32_MAX));
 }
 
 /* Whether anybody but this processor could be about to answer. */
@@ -65,10 +80,10 @@ bool vb_spin(struct vb_queue *q, struct vb_req *req)
 	return true;
 }
 
-/* Learns from a wait that took so long. Who comes first of several does not matter. */
-void vb_spin_learn(struct vb_queue *q, u64 ns)
+/* Learns from a wait whose answer came so late. Who comes first of several does not matter. */
+void vb_spin_learn(struct vb_queue *q, s64 ns)
 {
-	u32 limit = vb_spin_limit(), window = min(READ_ONCE(q->spin_ns), limit);
+	u32 limit = vb_spin_limit(q->dev), window = min(READ_ONCE(q->spin_ns), limit);
 
 	if (ns > limit)
 		window = window < 2 * VB_SPIN_FIRST ? 0 : window / 2;

@@ -111,6 +111,7 @@ struct vb_device {
 	struct kref ref;
 	struct virtio_device *vdev;	/* valid until stopped */
 	bool inline_kick;		/* VBINDER_F_INLINE */
+	u32 doorbell_ns;		/* what a doorbell takes, the least seen; 0: none rung yet */
 	bool dead;			/* set once, by vb_device_stop() */
 	struct mutex stop_lock;
 	bool stopped;
@@ -221,6 +222,7 @@ struct vb_req {
 	struct llist_node orphan_link;
 	struct vb_queue *q;
 	struct completion done;
+	u64 answered;			/* when it was, by the local clock; if somebody waits */
 	int owner;			/* enum vb_owner */
 	bool gone;			/* the device was stopped before it answered */
 	bool rests;			/* does nothing but wait if the host has foretold so: frees and reads */
@@ -280,7 +282,8 @@ int vb_events_post(struct vb_device *dev);
 /* ---- spin.c: before a thread sleeps ---- */
 
 bool vb_spin(struct vb_queue *q, struct vb_req *req);
-void vb_spin_learn(struct vb_queue *q, u64 ns);
+void vb_spin_learn(struct vb_queue *q, s64 ns);
+void vb_spin_doorbell(struct vb_device *dev, u64 ns);
 
 /* Physically contiguous runs of memory, as descriptors or extents; either may be NULL. */
 struct vb_runs {

@@ -123,7 +123,7 @@ type step struct {
 }
 
 func (c *check) steps() []step {
-	steps := []step{{"storm", c.storms}}
+	steps := []step{{"storm", c.storms}, {"look", c.look}}
 	if *scenarios != "" {
 		steps = append(steps, step{"scenarios", c.scenarios})
 	}
@@ -137,16 +137,17 @@ func (c *check) steps() []step {
 // check is a running guest under check.
 type check struct {
 	*Machine
-	ctx context.Context
-	dir string
-	ko  string   // directory of build/ with modules for this kernel
-	out *os.File // all that was said, kept beside the console's log
+	ctx    context.Context
+	dir    string
+	ko     string   // directory of build/ with modules for this kernel
+	worker bool     // answers, where otherwise the doorbell does
+	out    *os.File // all that was said, kept beside the console's log
 }
 
 func boot(t *testing.T, name string) *check {
 	t.Helper()
 	series, worker := strings.CutSuffix(name, "-worker")
-	c := &check{ctx: t.Context(), dir: filepath.Join(top, "build", "guestcheck", name), ko: filepath.Join("guest", series)}
+	c := &check{ctx: t.Context(), dir: filepath.Join(top, "build", "guestcheck", name), ko: filepath.Join("guest", series), worker: worker}
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -361,6 +362,31 @@ func (c *check) inTheMiddle(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// look has one thread, with nothing beside it, ask and wait: where a worker answers it
+// finds answers by looking for them, unless told not to look; where its own doorbell does,
+// there is nothing to look for.
+func (c *check) look(t *testing.T) {
+	const most = 100 // times; few of 200 answers come while a thread looks where all share one processor
+	asked := func() string {
+		c.shell(t, "echo 200 >/sys/kernel/debug/virtbinder/ping")
+		return c.shell(t, `sed -n 's/.* spun \([0-9]*\) .*/\1/p' /sys/kernel/debug/virtbinder/stats`)
+	}
+	c.shell(t, "echo 0 >/sys/module/virtbinder/parameters/spin_us")
+	asked() // takes what was learnt down to nothing
+	before := asked()
+	if after := asked(); after != before {
+		t.Errorf("with spin_us=0, answers were found by looking: %q, then %q", before, after)
+	}
+	c.shell(t, "echo 4000 >/sys/module/virtbinder/parameters/spin_us")
+	after := asked()
+	for n := 1; c.worker && after == before && n < most; n++ {
+		after = asked()
+	}
+	if found := after != before; found != c.worker {
+		t.Errorf("answers found by looking: %q, then %q; a worker answers: %v", before, after, c.worker)
+	}
 }
 
 // kmemleak asks the kernel for what nothing refers to, where it keeps account. What is
