@@ -47,6 +47,20 @@ func TestFigureOfRounds(t *testing.T) {
 	}
 }
 
+func TestReplace(t *testing.T) {
+	r := &Result{Figures: []Figure{
+		{Section: "core", Name: "null call"}, {Section: "guest", VCPUs: 1, Name: "old"}, {Section: "guest", VCPUs: 2, Name: "kept"},
+	}}
+	r.replace([]Figure{{Section: "guest", VCPUs: 1, Name: "new"}, {Section: "guest", VCPUs: 1, Name: "newer"}})
+	var names []string
+	for _, f := range r.Figures {
+		names = append(names, f.Name)
+	}
+	if want := []string{"null call", "new", "newer", "kept"}; !slices.Equal(names, want) {
+		t.Errorf("%v, not %v", names, want)
+	}
+}
+
 func TestWorse(t *testing.T) {
 	baseline := &Result{Figures: []Figure{
 		{Section: "core", Name: "4 KiB", Unit: "ns", Against: "null call", Ratio: 1.2, Value: 10},

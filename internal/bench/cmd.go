@@ -10,7 +10,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -46,12 +45,13 @@ func (c *RunCmd) Run() error {
 	}
 	result.Machine = machine()
 	for _, part := range c.Only {
-		if err := measure(ctx, top, part, result); err != nil {
-			return fmt.Errorf("%s: %w", part, err)
+		err := measure(ctx, top, part, result)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", part, err)
 		}
-	}
-	if err := jsonfile.Write(path, result); err != nil {
-		return err
+		if err := errors.Join(err, jsonfile.Write(path, result)); err != nil {
+			return err
+		}
 	}
 	for _, s := range sections {
 		fmt.Printf("%s\n\n%s\n", s, result.table(s))
@@ -60,6 +60,7 @@ func (c *RunCmd) Run() error {
 	return nil
 }
 
+// measure measures a part. What it has measured counts, even if it fails with the rest.
 func measure(ctx context.Context, top, part string, to *Result) error {
 	dir := filepath.Join(top, logDir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -79,16 +80,8 @@ func measure(ctx context.Context, top, part string, to *Result) error {
 	case "boot":
 		figures, err = boots(ctx, top, dir)
 	}
-	if err != nil {
-		return err
-	}
-	for _, s := range sections {
-		of := slices.DeleteFunc(slices.Clone(figures), func(f Figure) bool { return f.Section != s })
-		if len(of) > 0 {
-			to.replace(s, of)
-		}
-	}
-	return nil
+	to.replace(figures)
+	return err
 }
 
 // machine says what was measured on.

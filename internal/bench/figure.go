@@ -3,12 +3,14 @@
 package bench
 
 import (
+	"cmp"
 	"slices"
 )
 
 // Figure is one thing that was measured.
 type Figure struct {
-	Section string  `json:"section"` // core, scale, device, guest, call, boot
+	Section string  `json:"section"`         // core, scale, device, guest, call, boot
+	VCPUs   int     `json:"vcpus,omitempty"` // of the guest it was measured in
 	Name    string  `json:"name"`
 	Value   float64 `json:"value"` // median
 	Unit    string  `json:"unit"`  // ns, allocs or bytes
@@ -39,10 +41,20 @@ type Result struct {
 	Figures []Figure `json:"figures"`
 }
 
-// replace puts what was measured of a section in the place of what was there.
-func (r *Result) replace(section string, figures []Figure) {
-	r.Figures = slices.DeleteFunc(r.Figures, func(f Figure) bool { return f.Section == section })
+// replace puts what was measured in the place of what was there of the same section and
+// the same guest.
+func (r *Result) replace(figures []Figure) {
+	type part struct {
+		section string
+		vcpus   int
+	}
+	measured := map[part]bool{}
+	for _, f := range figures {
+		measured[part{f.Section, f.VCPUs}] = true
+	}
+	r.Figures = slices.DeleteFunc(r.Figures, func(f Figure) bool { return measured[part{f.Section, f.VCPUs}] })
 	r.Figures = append(r.Figures, figures...)
+	slices.SortStableFunc(r.Figures, func(a, b Figure) int { return cmp.Compare(a.VCPUs, b.VCPUs) })
 }
 
 // median is that of a copy of v, which must not be empty.
