@@ -64,6 +64,10 @@ var deviceFigures = []wanted{
 	{section: "device", name: "64 KiB", bench: "Call/65536B-2", against: "GRPC/65536B-2", called: "gRPC-Go over a unix socket"},
 	{section: "device", name: "512 KiB", bench: "Call/524288B-2", against: "UnixEcho/524288B-2", called: "unix-socket echo"},
 	{section: "device", name: "512 KiB", bench: "Call/524288B-2", against: "GRPC/524288B-2", called: "gRPC-Go over a unix socket"},
+	{section: "device", name: "one handle", bench: "CallHandle-2", against: "Call/0B-2", called: "null call"},
+	{section: "device", name: "one descriptor", bench: "CallFD-2", against: "Call/0B-2", called: "null call"},
+	{section: "device", name: "oneway", bench: "Oneway-2", against: "Call/0B-2", called: "null call"},
+	{section: "device", name: "nested call", bench: "Nested-2", against: "Call/0B-2", called: "null call"},
 }
 
 // native measures a suite's figures.

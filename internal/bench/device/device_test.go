@@ -87,22 +87,34 @@ func doorbell(b *testing.B, drv *virtiotest.Driver, queue int) *os.File {
 	return nil
 }
 
-// BenchmarkPing is an empty round trip of one ring.
-func BenchmarkPing(b *testing.B) {
+// measure has the guest do b.N of what o says.
+func measure(b *testing.B, o order) {
 	p := startGuest(b)
-	p.tell(order{Pings: 1})
+	o.N = 1
+	p.tell(o)
+	o.N = b.N
 	b.ResetTimer()
-	p.tell(order{Pings: b.N})
+	p.tell(o)
 }
+
+// BenchmarkPing is an empty round trip of one ring.
+func BenchmarkPing(b *testing.B) { measure(b, order{Kind: "ping"}) }
 
 // BenchmarkCall is a synchronous call between two of the guest's processes.
 func BenchmarkCall(b *testing.B) {
 	for _, size := range sizes {
-		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
-			p := startGuest(b)
-			p.tell(order{Calls: 1, Size: size})
-			b.ResetTimer()
-			p.tell(order{Calls: b.N, Size: size})
-		})
+		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) { measure(b, order{Kind: "call", Size: size}) })
 	}
 }
+
+// BenchmarkCallHandle is such a call with a handle in it.
+func BenchmarkCallHandle(b *testing.B) { measure(b, order{Kind: "handle"}) }
+
+// BenchmarkCallFD is such a call with a descriptor in it.
+func BenchmarkCallFD(b *testing.B) { measure(b, order{Kind: "fd"}) }
+
+// BenchmarkOneway is a oneway, sent and received.
+func BenchmarkOneway(b *testing.B) { measure(b, order{Kind: "oneway"}) }
+
+// BenchmarkNested is a call that is answered after a call back into the waiting thread.
+func BenchmarkNested(b *testing.B) { measure(b, order{Kind: "nested"}) }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,8 +19,7 @@ import (
 )
 
 // The fake guest: two threads, each with a request queue of its own, as on two
-// processors. One serves, the other calls, with three requests a call as libbinder's
-// threads make them.
+// processors. One serves, the other calls (calls_test.go).
 
 var le = binary.LittleEndian
 
@@ -40,9 +38,9 @@ func interruptFD(thread int) int { return ramFD + 2 + 2*thread }
 // order is what the benchmark asks the guest for.
 type order struct {
 	Machine *machine // first of all
-	Calls   int      // or calls
-	Size    int      // of so many bytes
-	Pings   int      // or round trips of a ring
+	Kind    string   // then of what: a key of kinds
+	N       int      // how many
+	Size    int      // bytes of a call
 }
 
 func guestRole() error {
@@ -50,15 +48,12 @@ func guestRole() error {
 	runtime.GOMAXPROCS(threads)
 	var g *guest
 	return obey(func(o order) (err error) {
-		switch {
-		case o.Machine != nil:
+		if o.Machine != nil {
 			g, err = newGuest(*o.Machine)
-		case o.Pings > 0:
-			g.client.pings(o.Pings)
-		default:
-			g.client.calls(o.Calls, o.Size)
+			return err
 		}
-		return err
+		kinds[o.Kind](g.client, o.N, o.Size)
+		return nil
 	})
 }
 
@@ -81,12 +76,14 @@ func newGuest(m machine) (*guest, error) {
 	if g.mem, err = virtiotest.NewMachineOn(ram, m.Taken); err != nil {
 		return nil, err
 	}
-	client, server := g.thread(0, m), g.thread(1, m)
+	client, server := g.thread(0, m), &server{thread: g.thread(1, m)}
 	name := make([]byte, wire.SizeofContext)
 	copy(name, "binder")
 	g.binder = client.must(wire.OpContext, name, 0).val()
 	server.open(g.binder)
-	server.must(wire.OpIoctl, ioctlBody(uapi.BINDER_SET_CONTEXT_MGR), wire.LenIoctlArg)
+	manager := ioctlBody(uapi.BINDER_SET_CONTEXT_MGR_EXT)
+	copy(manager[wire.OffIoctlArg:], object(uapi.BINDER_TYPE_BINDER, 0))
+	server.must(wire.OpIoctl, manager, wire.LenIoctlArg)
 	client.open(g.binder)
 	ready := make(chan struct{})
 	go func() {
@@ -94,7 +91,7 @@ func newGuest(m machine) (*guest, error) {
 		server.serve(ready)
 	}()
 	<-ready
-	g.client = newCaller(client)
+	g.client = &caller{thread: client, server: server}
 	return g, nil
 }
 
@@ -120,6 +117,7 @@ type request struct {
 	writable []virtiotest.Span
 	ctl      []byte
 	resp     []byte
+	br       int // where BR commands begin in resp
 }
 
 func (t *thread) request(op uint32, body []byte, payload, br int) *request {
@@ -184,13 +182,22 @@ func (r *request) check() *request {
 	return r
 }
 
-// buffer is that of the transaction or reply in the answer.
-func (r *request) buffer() uint64 {
+// received is the transaction or reply in the answer, if there is one.
+func (r *request) received() (t uapi.TransactionData, ok bool) {
 	pos := le.Uint32(r.check().resp[wire.OffRespTxnPos:])
 	if pos == driver.NoPos {
+		return t, false
+	}
+	return uapi.DecodeTransactionData(r.resp[r.br+int(pos)+4:], false), true
+}
+
+// transaction is the transaction or reply that must be in the answer.
+func (r *request) transaction() uapi.TransactionData {
+	t, ok := r.received()
+	if !ok {
 		panic("an answer without a transaction")
 	}
-	return uapi.DecodeTransactionData(r.resp[wire.SizeofResp+pos+4:], false).Buffer
+	return t
 }
 
 // must makes a request that is made once.
@@ -213,87 +220,4 @@ func (t *thread) open(context uint64) {
 	t.proc = t.must(wire.OpOpen, body, 0).val()
 	t.must(wire.OpMmap, le.AppendUint64(le.AppendUint64(nil, uint64(t.tid)<<32), guestWindow), 0)
 	t.must(wire.OpIoctl, ioctlBody(uapi.BINDER_VERSION), wire.LenIoctlArg)
-}
-
-const readSize = 256
-
-// writeRead is the body of a WRITE_READ whose stream has a transaction of size bytes
-// at pos, if pos is not negative.
-func writeRead(stream []byte, pos, size int) []byte {
-	body := make([]byte, wire.SizeofWr)
-	le.PutUint32(body[wire.OffWrWriteLen:], uint32(len(stream)))
-	le.PutUint32(body[wire.OffWrReadSize:], readSize)
-	for len(stream)%8 != 0 {
-		stream = append(stream, 0)
-	}
-	body = append(body, stream...)
-	if pos >= 0 {
-		le.PutUint32(body[wire.OffWrTxnCount:], 1)
-		txn := make([]byte, wire.SizeofTxn)
-		le.PutUint32(txn[wire.OffTxnCmdPos:], uint32(pos))
-		le.PutUint64(txn[wire.OffTxnDataLen:], uint64(size))
-		body = append(body, txn...)
-	}
-	return body
-}
-
-const freeAt = wire.SizeofReq + wire.SizeofWr + 4 // where a stream that begins with BC_FREE_BUFFER names it
-
-var freeBuffer = le.AppendUint64(le.AppendUint32(nil, uapi.BC_FREE_BUFFER), 0)
-
-func transaction(cmd uint32, size int) []byte {
-	t := uapi.TransactionData{DataSize: uint64(size)}
-	return t.Append(le.AppendUint32(nil, cmd), false)
-}
-
-// serve answers calls for ever.
-func (t *thread) serve(ready chan<- struct{}) {
-	enter := t.request(wire.OpWriteRead, enterLooper(), 0, 0)
-	wait := t.request(wire.OpWriteRead, writeRead(nil, -1, 0), 0, readSize)
-	reply := t.request(wire.OpWriteRead, writeRead(transaction(uapi.BC_REPLY, 0), 0, 0), 0, readSize)
-	next := t.request(wire.OpWriteRead, writeRead(slices.Clone(freeBuffer), -1, 0), 0, readSize)
-	enter.run().check()
-	close(ready)
-	for got := wait.run(); ; got = next.run() {
-		le.PutUint64(next.ctl[freeAt:], got.buffer())
-		reply.run().check()
-	}
-}
-
-// enterLooper is a request that only writes.
-func enterLooper() []byte {
-	body := writeRead(le.AppendUint32(nil, uapi.BC_ENTER_LOOPER), -1, 0)
-	le.PutUint32(body[wire.OffWrReadSize:], 0)
-	return body
-}
-
-// caller makes calls.
-type caller struct {
-	t    *thread
-	last uint64           // buffer of the last reply
-	call map[int]*request // by size
-	ping *request
-}
-
-func newCaller(t *thread) *caller {
-	return &caller{t: t, call: map[int]*request{}, ping: t.request(wire.OpPing, nil, 0, 0)}
-}
-
-func (c *caller) pings(n int) {
-	for range n {
-		c.ping.run().check()
-	}
-}
-
-func (c *caller) calls(n, size int) {
-	r := c.call[size]
-	if r == nil {
-		stream := slices.Concat(freeBuffer, transaction(uapi.BC_TRANSACTION, size))
-		r = c.t.request(wire.OpWriteRead, writeRead(stream, len(freeBuffer), size), size, readSize)
-		c.call[size] = r
-	}
-	for range n {
-		le.PutUint64(r.ctl[freeAt:], c.last)
-		c.last = r.run().buffer()
-	}
 }
