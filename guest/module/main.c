@@ -6,6 +6,7 @@
  */
 #include <linux/module.h>
 #include <linux/namei.h>
+#include <linux/suspend.h>
 #include <linux/virtio_config.h>
 
 #include "vbinder.h"
@@ -139,10 +140,32 @@ static void vb_first_set(struct vb_device *from, struct vb_device *to)
 	mutex_unlock(&vb_first_lock);
 }
 
+/* Resuming resets the device, and with it the host releases every process. */
+static int vb_freeze(struct virtio_device *vdev)
+{
+	dev_err(&vdev->dev, "suspending would end every open binder file: unbind the driver first\n");
+	return -EBUSY;
+}
+
+/*
+ * Refuses before any device sleeps: by the time that vb_freeze() is called, which a
+ * kexec that comes back does without asking, others may have slept already, and the
+ * guest's vsock connections do not survive that.
+ */
+static int vb_pm_notify(struct notifier_block *nb, unsigned long event, void *unused)
+{
+	struct vb_device *dev = container_of(nb, struct vb_device, pm);
+
+	if (event != PM_SUSPEND_PREPARE && event != PM_HIBERNATION_PREPARE)
+		return NOTIFY_DONE;
+	return notifier_from_errno(vb_freeze(dev->vdev));
+}
+
 static void vb_remove(struct virtio_device *vdev)
 {
 	struct vb_device *dev = vdev->priv;
 
+	unregister_pm_notifier(&dev->pm);
 	vb_first_set(dev, NULL);
 	vb_device_stop(dev, NULL);
 	cancel_work_sync(&dev->reset_work);
@@ -162,7 +185,10 @@ static int vb_probe(struct virtio_device *vdev)
 		vb_device_put(dev);
 		return err;
 	}
-	err = vb_nodes_register(dev);
+	dev->pm.notifier_call = vb_pm_notify;
+	err = register_pm_notifier(&dev->pm);
+	if (!err)
+		err = vb_nodes_register(dev);
 	if (err)
 		vb_remove(vdev);
 	else
@@ -177,15 +203,6 @@ static void vb_config_changed(struct virtio_device *vdev)
 	if (vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_NEEDS_RESET)
 		schedule_work(&dev->reset_work);
 }
-
-#ifdef CONFIG_PM
-/* Resuming resets the device, and with it the host releases every process. */
-static int vb_freeze(struct virtio_device *vdev)
-{
-	dev_err(&vdev->dev, "suspending would end every open binder file: unbind the driver first\n");
-	return -EBUSY;
-}
-#endif
 
 static struct virtio_device_id vb_ids[] = {
 	{ VBINDER_ID_DEFAULT, VIRTIO_DEV_ANY_ID },

@@ -29,6 +29,7 @@
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/notifier.h>
 #include <linux/pid.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
@@ -116,6 +117,7 @@ struct vb_device {
 	struct mutex stop_lock;
 	bool stopped;
 	struct work_struct reset_work;	/* DEVICE_NEEDS_RESET */
+	struct notifier_block pm;	/* while it is probed */
 
 	struct vb_limits limits;
 	u32 max_read;
