@@ -373,13 +373,14 @@ func (c *check) look(t *testing.T) {
 		c.shell(t, "echo 200 >/sys/kernel/debug/virtbinder/ping")
 		return c.shell(t, `sed -n 's/.* spun \([0-9]*\) .*/\1/p' /sys/kernel/debug/virtbinder/stats`)
 	}
-	c.shell(t, "echo 0 >/sys/module/virtbinder/parameters/spin_us")
+	const parameter = "/sys/module/virtbinder/parameters/spin_us"
+	usual := strings.TrimSpace(c.shell(t, "cat "+parameter+" && echo 0 >"+parameter))
 	asked() // takes what was learnt down to nothing
 	before := asked()
 	if after := asked(); after != before {
 		t.Errorf("with spin_us=0, answers were found by looking: %q, then %q", before, after)
 	}
-	c.shell(t, "echo 4000 >/sys/module/virtbinder/parameters/spin_us")
+	c.shell(t, "echo "+usual+" >"+parameter)
 	after := asked()
 	for n := 1; c.worker && after == before && n < most; n++ {
 		after = asked()
