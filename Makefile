@@ -59,6 +59,7 @@ bench-boot: setup images build initrd bench-programs ## from the VMM's start to 
 bench-programs:
 	@mkdir -p build/bench
 	gcc -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -static -o build/bench/pingpong internal/bench/pingpong/pingpong.c
+	gcc -O1 -Wall -Wextra -Werror -shared -fPIC -o build/bench/pin.so internal/bench/pin/pin.c
 	$(GO) build -trimpath -ldflags '-s -w' -o build/bench/bench ./internal/bench/bench
 
 monitor-capture: build initrd ## show README.md's capture of the monitor at work once more: run it in the lab, put in what it prints

@@ -34,9 +34,10 @@ func (g *Guest) Name() string { return g.name }
 func (g *Guest) Close() { g.stop() }
 
 // Session runs one of AOSP's programs where /dev/binder is one driver's, with a
-// servicemanager beside it; what it says goes to w.
-func (g *Guest) Session(ctx context.Context, driver string, w io.Writer, program string, args ...string) error {
-	args = append([]string{"-m", "sh", scriptDir + "session.sh", driver, testDir + program}, args...)
+// servicemanager beside it; what it says goes to w. Its environment has env (NAME=VALUE), too.
+func (g *Guest) Session(ctx context.Context, driver string, w io.Writer, env []string, program string, args ...string) error {
+	command := append(append([]string{"env"}, env...), testDir+program)
+	args = append(append([]string{"-m", "sh", scriptDir + "session.sh", driver}, command...), args...)
 	exit, err := g.Exec(ctx, agentclient.Cmd{Path: "unshare", Args: args, Stdout: w, Stderr: w})
 	if err == nil && exit != 0 {
 		err = fmt.Errorf("exit code %d", exit)

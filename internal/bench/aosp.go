@@ -5,6 +5,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"regexp"
@@ -26,16 +27,16 @@ const (
 
 // rounds runs a program on both drivers in turn and returns what read finds in each
 // output, by driver and by the name that read gives it.
-func (m *measuring) rounds(ctx context.Context, read func(string) (map[string]float64, error), program string, args ...string) (map[string]map[string][]float64, error) {
+func (m *measuring) rounds(ctx context.Context, read func(string) (map[string]float64, error), env []string, program string, args ...string) (map[string]map[string][]float64, error) {
 	found := map[string]map[string][]float64{}
 	for _, driver := range aosptest.Drivers {
 		found[driver] = map[string][]float64{}
 	}
 	for range aospRounds {
 		for _, driver := range aosptest.Drivers {
-			fmt.Fprintf(m.log, "# %s: %s %v\n", driver, program, args)
+			fmt.Fprintf(m.log, "# %s: %v %s %v\n", driver, env, program, args)
 			var out bytes.Buffer
-			if err := m.guest.Session(ctx, driver, io.MultiWriter(&out, m.log), program, args...); err != nil {
+			if err := m.guest.Session(ctx, driver, io.MultiWriter(&out, m.log), env, program, args...); err != nil {
 				return nil, err
 			}
 			values, err := read(out.String())
@@ -64,29 +65,39 @@ func (m *measuring) compare(what, command string, a, b []float64, against string
 // its own; where processors have to be woken, calls take longer.
 var throughputRuns = []struct {
 	name       string
+	pairs      int
 	args       []string
 	percentile string
 	most       int // microseconds, for each of the guest's processors
 }{
-	{"a pair", []string{"-w", "2", "-p", "-i", "1000"}, "50%", 5000},
-	{"a pair", []string{"-w", "2", "-p", "-i", "1000"}, "99%", 60000},
-	{"a pair, 4 KiB", []string{"-w", "2", "-p", "-s", "4096", "-i", "1000"}, "50%", 5000},
-	{"two pairs", []string{"-w", "4", "-p", "-i", "500"}, "50%", 10000},
+	{"a pair", 1, []string{"-i", "1000"}, "50%", 5000},
+	{"a pair", 1, []string{"-i", "1000"}, "99%", 60000},
+	{"a pair, 4 KiB", 1, []string{"-s", "4096", "-i", "1000"}, "50%", 5000},
+	{"two pairs", 2, []string{"-i", "500"}, "50%", 10000},
 }
 
 func (m *measuring) throughput(ctx context.Context) error {
 	const program = "binderThroughputTest"
-	for _, t := range throughputRuns {
-		args := append(slices.Clone(t.args), "-m", strconv.Itoa(t.most*m.CPUs))
-		found, err := m.rounds(ctx, readPercentiles, program, args...)
-		if err != nil {
-			return err
+	for _, p := range m.pinnings() {
+		for _, t := range throughputRuns {
+			args := append([]string{"-p", "-w", strconv.Itoa(2 * t.pairs)}, t.args...)
+			args = append(args, "-m", strconv.Itoa(t.most*m.CPUs))
+			env := p.env(t.pairs, t.pairs)
+			found, err := m.rounds(ctx, readPercentiles, env, program, args...)
+			if err != nil {
+				return err
+			}
+			name := fmt.Sprintf("%s, %s, p%s%s", program, t.name, strings.TrimSuffix(t.percentile, "%"), p.name)
+			a, b := found[ours][t.percentile], found[stock][t.percentile]
+			m.compare(name, command(env, program, args), a, b, "the stock driver", nil)
 		}
-		name := fmt.Sprintf("%s, %s, p%s", program, t.name, strings.TrimSuffix(t.percentile, "%"))
-		a, b := found[ours][t.percentile], found[stock][t.percentile]
-		m.compare(name, program+" "+strings.Join(args, " "), a, b, "the stock driver", nil)
 	}
 	return nil
+}
+
+// command is what somebody would type.
+func command(env []string, program string, args []string) string {
+	return strings.Join(append(append(slices.Clone(env), program), args...), " ")
 }
 
 var percentile = regexp.MustCompile(`\b(50%|99%): ([0-9.e+-]+)`)
@@ -96,25 +107,91 @@ func readPercentiles(text string) (map[string]float64, error) {
 	return readValues(percentile, text, 1e6, 2)
 }
 
+// Pings of binderRpcBenchmark.
+const (
+	rpcProgram = "binderRpcBenchmark"
+	rpcFilter  = "--benchmark_filter=BM_pingTransaction/[01]$"
+	kernelPing = "BM_pingTransaction/0"
+	socketPing = "BM_pingTransaction/1"
+)
+
+// rpcRuns are its runs: one says the mean of many calls, the other what each of so many
+// takes, reading clocks included.
+var rpcRuns = []struct {
+	args    []string
+	read    func(string) (map[string]float64, error)
+	figures []string // behind the names of pings
+	target  *float64 // against RPC binder
+}{
+	{[]string{rpcFilter, "--benchmark_min_time=0.2s"}, readPings, []string{""}, atMost(1)},
+	{[]string{rpcFilter, "--benchmark_min_time=1x", "--benchmark_repetitions=1000", "--benchmark_format=json"}, readEachPing, []string{" p50", " p99"}, nil},
+}
+
 // rpc compares libbinder's transports: the kernel's, and AOSP's RPC binder over a unix
 // socket, which needs no driver.
 func (m *measuring) rpc(ctx context.Context) error {
-	const program = "binderRpcBenchmark"
-	args := []string{"--benchmark_filter=BM_pingTransaction/[01]$", "--benchmark_min_time=0.2s"}
-	found, err := m.rounds(ctx, readPings, program, args...)
-	if err != nil {
-		return err
+	for _, p := range m.pinnings() {
+		for _, t := range rpcRuns {
+			env := p.env(1, 0)
+			found, err := m.rounds(ctx, t.read, env, rpcProgram, t.args...)
+			if err != nil {
+				return err
+			}
+			by := command(env, rpcProgram, t.args)
+			for _, f := range t.figures {
+				name := "libbinder's ping" + strings.ReplaceAll(f, " ", ", ") + p.name
+				own := found[ours][kernelPing+f]
+				m.compare(name, by, own, found[stock][kernelPing+f], "the stock driver", nil)
+				m.compare(name, by, own, found[ours][socketPing+f], "RPC binder over a unix socket", t.target)
+			}
+		}
 	}
-	const kernel, socket = "BM_pingTransaction/0", "BM_pingTransaction/1"
-	command := program + " " + strings.Join(args, " ")
-	m.compare("libbinder's ping", command, found[ours][kernel], found[stock][kernel], "the stock driver", nil)
-	m.compare("libbinder's ping", command, found[ours][kernel], found[ours][socket], "RPC binder over a unix socket", atMost(1))
 	return nil
 }
 
 var ping = regexp.MustCompile(`(?m)^(BM_pingTransaction/[01]) +([0-9.]+) ns`)
 
 func readPings(text string) (map[string]float64, error) { return readValues(ping, text, 1, 2) }
+
+// readEachPing finds percentiles of what each call took. The program's log may stand
+// before its JSON.
+func readEachPing(text string) (map[string]float64, error) {
+	var said struct {
+		Benchmarks []struct {
+			Name     string  `json:"run_name"`
+			Type     string  `json:"run_type"`
+			Time     float64 `json:"real_time"`
+			TimeUnit string  `json:"time_unit"`
+		}
+	}
+	i := strings.Index(text, "{\n")
+	if i < 0 {
+		return nil, fmt.Errorf("no JSON in what it said: %q", text)
+	}
+	if err := json.NewDecoder(strings.NewReader(text[i:])).Decode(&said); err != nil {
+		return nil, fmt.Errorf("%w in what it said", err)
+	}
+	each := map[string][]float64{}
+	for _, b := range said.Benchmarks {
+		if b.TimeUnit != "ns" {
+			return nil, fmt.Errorf("%s is in %s, not in ns", b.Name, b.TimeUnit)
+		}
+		if b.Type == "iteration" {
+			name, _, _ := strings.Cut(b.Name, "/iterations:")
+			each[name] = append(each[name], b.Time)
+		}
+	}
+	values := map[string]float64{}
+	for _, name := range []string{kernelPing, socketPing} {
+		times := each[name]
+		if len(times) < 100 {
+			return nil, fmt.Errorf("%d times of %s, too few for a p99", len(times), name)
+		}
+		slices.Sort(times)
+		values[name+" p50"], values[name+" p99"] = median(times), times[len(times)*99/100]
+	}
+	return values, nil
+}
 
 // readValues finds names with their values; all n of them have to be there.
 func readValues(what *regexp.Regexp, text string, scale float64, n int) (map[string]float64, error) {

@@ -138,12 +138,33 @@ func TestProgramsOutput(t *testing.T) {
 	if _, err := readPings("BM_pingTransaction/0     524000 ns"); err == nil {
 		t.Error("half of the output is enough")
 	}
+	each := strings.Repeat(`{"run_name": "BM_pingTransaction/0/iterations:1/repeats:100", "run_type": "iteration", "real_time": 2e5, "time_unit": "ns"},
+		{"run_name": "BM_pingTransaction/1/iterations:1/repeats:100", "run_type": "iteration", "real_time": 3e5, "time_unit": "ns"},`, 100)
+	got, err = readEachPing("a log line\n{\n\"benchmarks\": [" + each + `{"run_name": "BM_pingTransaction/1", "run_type": "aggregate", "time_unit": "ns"}]}`)
+	if err != nil || got["BM_pingTransaction/0 p50"] != 2e5 || got["BM_pingTransaction/1 p99"] != 3e5 {
+		t.Error(got, err)
+	}
+	if _, err = readEachPing("{\n\"benchmarks\": []}"); err == nil {
+		t.Error("no times are enough")
+	}
 	said, err := parsePingpong(`{"device":"/dev/hwbinder","bytes":0,"calls":2,"min":1,"p50":2,"p99":3,"mean":4}`)
 	if want := []pingpong{{Device: ourDevice, Calls: 2, Min: 1, P50: 2, P99: 3, Mean: 4}}; err != nil || !slices.Equal(said, want) {
 		t.Errorf("%+v, %v", said, err)
 	}
 	if err := (&measuring{GuestCmd: &GuestCmd{}}).calls("", "", said); err == nil {
 		t.Error("one size on one device is enough")
+	}
+}
+
+func TestPinning(t *testing.T) {
+	one := (&measuring{GuestCmd: &GuestCmd{CPUs: 1}}).pinnings()
+	if len(one) != 1 || one[0].pingpong() != nil || one[0].env(1, 1) != nil {
+		t.Errorf("one processor: %+v", one)
+	}
+	two := (&measuring{GuestCmd: &GuestCmd{CPUs: 2}}).pinnings()
+	apart := two[len(two)-1]
+	if got := apart.env(2, 2); got[0] != "PIN=0,1,1,0,0" || apart.pingpong()[1] != "0,1" {
+		t.Errorf("apart: %q, %q", got, apart.pingpong())
 	}
 }
 

@@ -37,10 +37,7 @@ const (
 	fnStock   = "binder_ioctl"
 )
 
-func (m *measuring) breakdown(ctx context.Context, top string) error {
-	if err := m.bringPingpong(ctx, top); err != nil {
-		return err
-	}
+func (m *measuring) breakdown(ctx context.Context) error {
 	for _, size := range breakdownSizes {
 		if err := m.breakdownOf(ctx, size); err != nil {
 			return err
@@ -134,7 +131,7 @@ func closed(c <-chan struct{}) bool {
 // traced has pingpong make calls while the guest's kernel times functions. The parts are
 // those.
 func (m *measuring) traced(ctx context.Context, args []string, functions ...string) (c call, err error) {
-	text, err := m.run(ctx, nil, "sh", append([]string{"-c", ftrace, "sh", strings.Join(functions, " "), program}, args...)...)
+	text, err := m.run(ctx, nil, "sh", append([]string{"-c", ftrace, "sh", strings.Join(functions, " "), pingpongPath}, args...)...)
 	if err != nil {
 		return c, err
 	}

@@ -117,7 +117,10 @@ func (c *GuestCmd) measure(ctx context.Context, top string) error {
 	}
 	defer guest.Close()
 	m := &measuring{GuestCmd: c, guest: guest, log: log}
-	for _, s := range m.steps(top) {
+	if err := m.bring(ctx, top); err != nil {
+		return err
+	}
+	for _, s := range m.steps() {
 		c.say("%s", s.what)
 		if err := s.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", s.what, err)
@@ -132,12 +135,12 @@ type step struct {
 	do   func(context.Context) error
 }
 
-func (m *measuring) steps(top string) []step {
+func (m *measuring) steps() []step {
 	if m.Breakdown {
-		return []step{{"what a call is made of", func(ctx context.Context) error { return m.breakdown(ctx, top) }}}
+		return []step{{"what a call is made of", m.breakdown}}
 	}
 	return []step{
-		{"calls between two processes", func(ctx context.Context) error { return m.pingpongs(ctx, top) }},
+		{"calls between two processes", m.pingpongs},
 		{"binderThroughputTest", m.throughput},
 		{"binderRpcBenchmark", m.rpc},
 	}
@@ -153,6 +156,28 @@ type measuring struct {
 	guest   *aosptest.Guest
 	log     io.Writer
 	figures []Figure
+}
+
+// Our programs in the guest.
+const (
+	pingpongPath = "/run/pingpong"
+	pinPath      = "/run/pin.so"
+)
+
+// bring brings them there.
+func (m *measuring) bring(ctx context.Context, top string) error {
+	for _, path := range []string{pingpongPath, pinPath} {
+		program, err := os.Open(filepath.Join(top, logDir, filepath.Base(path)))
+		if err != nil {
+			return fmt.Errorf("%w; run `make bench`", err)
+		}
+		_, err = m.run(ctx, program, "sh", "-c", "cat >"+path+" && chmod +x "+path)
+		program.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // name says on what a figure was measured.

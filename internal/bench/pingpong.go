@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -19,52 +17,24 @@ type pingpong struct {
 	Min, P50, P99, Mean float64
 }
 
-// pinning is where the two processes may run.
-type pinning struct {
-	name string
-	args []string
-}
-
-func (m *measuring) pinnings() []pinning {
-	if m.CPUs == 1 {
-		return []pinning{{"", nil}}
-	}
-	return []pinning{{"", nil}, {", pinned to one", []string{"-p", "0,0"}}, {", pinned apart", []string{"-p", "0,1"}}}
-}
-
 const (
 	ourDevice   = "/dev/hwbinder" // nobody's in this guest
 	stockDevice = "/dev/stock-hwbinder"
-	program     = "/run/pingpong"
 	callSizes   = "0,4096,65536,524288"
 )
 
-// bringPingpong brings the program into the guest.
-func (m *measuring) bringPingpong(ctx context.Context, top string) error {
-	binary, err := os.Open(filepath.Join(top, logDir, "pingpong"))
-	if err != nil {
-		return err
-	}
-	defer binary.Close()
-	_, err = m.run(ctx, binary, "sh", "-c", "cat >"+program+" && chmod +x "+program)
-	return err
-}
-
 // pingpong runs it.
 func (m *measuring) pingpong(ctx context.Context, args []string) ([]pingpong, error) {
-	out, err := m.run(ctx, nil, program, args...)
+	out, err := m.run(ctx, nil, pingpongPath, args...)
 	if err != nil {
 		return nil, err
 	}
 	return parsePingpong(out)
 }
 
-func (m *measuring) pingpongs(ctx context.Context, top string) error {
-	if err := m.bringPingpong(ctx, top); err != nil {
-		return err
-	}
+func (m *measuring) pingpongs(ctx context.Context) error {
 	for _, p := range m.pinnings() {
-		args := append([]string{"-n", "100", "-r", "20", "-s", callSizes}, p.args...)
+		args := append([]string{"-n", "100", "-r", "20", "-s", callSizes}, p.pingpong()...)
 		args = append(args, ourDevice, stockDevice)
 		said, err := m.pingpong(ctx, args)
 		if err != nil {
