@@ -147,7 +147,7 @@ func (th *Thread) endRead(x *Exec, status unix.Errno) {
 	th.needReturn = false
 	if status != 0 {
 		r.Resp.BR = r.Resp.BR[:0]
-	} else if r.served != 0 {
+	} else if r.served.replied {
 		th.foretellQuiet(r)
 	}
 	x.finish(r, status)

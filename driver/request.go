@@ -36,7 +36,7 @@ type Request struct {
 
 	vm      *VM
 	niceSet bool
-	served  uint64 // see quiet.go
+	served  served // see quiet.go
 	// Data is the caller's.
 	Data any
 }
@@ -89,6 +89,7 @@ const (
 	RespRetry // gather anew from WriteConsumed on, judged against process Val
 	RespSpawn // a continued read: BR_SPAWN_LOOPER stands where its buffer begins
 	RespQuiet // see quiet.go
+	RespPlain // see quiet.go
 )
 
 // NoPos says that a response carries no transaction.
@@ -139,7 +140,7 @@ type Fix struct {
 func (r *Request) reset(vm *VM) {
 	r.vm = vm
 	r.niceSet = false
-	r.served = 0
+	r.served = served{}
 	r.Resp.Clear()
 }
 

@@ -251,6 +251,9 @@ func (t *Transaction) deliver(x *Exec, th *Thread, r *Request) bool {
 	r.Resp.BR = tr.Append(r.Resp.BR, cmd == uapi.BR_TRANSACTION_SEC_CTX)
 
 	b.state, b.delivery = bufDelivered, t.id
+	if cmd == uapi.BR_REPLY {
+		th.foretellPlain(r, b)
+	}
 	if cmd != uapi.BR_REPLY && t.flags&uapi.TF_ONE_WAY == 0 {
 		t.toParent, t.toThread = th.stack, th
 		th.stack = t

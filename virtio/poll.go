@@ -86,6 +86,12 @@ func (p *poller) learn(idle time.Duration) {
 // nothing, to be told of what comes next. It returns what was so before.
 func (q *Queue) Poll(on bool) (before bool) { return q.polled.Swap(on) }
 
+// Waiting reports whether there is something for Pop.
+func (q *Queue) Waiting() bool {
+	found, _ := q.look(1)
+	return found
+}
+
 // look looks n times, and reports whether there is something for Pop; a fault is, which
 // Pop tells of. A queue that is not live will have nothing more.
 func (q *Queue) look(n int) (found, live bool) {

@@ -312,6 +312,15 @@ static void vb_br_identify(struct vb_delivery *d, struct vb_br *br)
 	tr->sender_euid = from_kuid(current_user_ns(), uid);
 }
 
+/* Notes what the host has said of the reply, if there is one and its reader has it. */
+static void vb_br_note_plain(struct vb_delivery *d, const struct vb_br *br)
+{
+	const struct binder_transaction_data *tr = (void *)(br->p + br->txn + sizeof(u32));
+
+	if (br->txn != br->len && le32_to_cpu(d->req->resp->flags) & VBINDER_RESP_PLAIN)
+		vb_plain_note(d->proc, tr->data.ptr.buffer);
+}
+
 /*
  * Takes a delivery whose files failed out of the BR area: a reply becomes
  * BR_FAILED_REPLY, a call is as if it had never come.
@@ -387,6 +396,7 @@ int vb_deliver(struct vb_delivery *d)
 		return -EFAULT;
 	}
 	vb_install_all(&in);
+	vb_br_note_plain(d, &br);
 	d->copied = br.len;
 	return 0;
 }

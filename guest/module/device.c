@@ -159,7 +159,7 @@ int vb_window_read(struct vb_device *dev, u64 off, void *to, size_t len)
 static int vb_queues_find(struct vb_device *dev)
 {
 	unsigned int i, n = dev->nr_queues;
-	struct irq_affinity affinity = { .pre_vectors = VBINDER_Q_REQUEST };
+	struct irq_affinity affinity = { .pre_vectors = VBINDER_Q_REQUEST - 1 };
 	struct virtqueue **vqs = kcalloc(n, sizeof(*vqs), GFP_KERNEL);
 	vq_callback_t **callbacks = kcalloc(n, sizeof(*callbacks), GFP_KERNEL);
 	const char **names = kcalloc(n, sizeof(*names), GFP_KERNEL);
@@ -169,8 +169,10 @@ static int vb_queues_find(struct vb_device *dev)
 		goto out;
 	for (i = 0; i < n; i++) {
 		names[i] = i == VBINDER_Q_CONTROL ? "control" :
-			   i == VBINDER_Q_EVENT ? "event" : "request";
-		callbacks[i] = i == VBINDER_Q_EVENT ? vb_event_done : vb_queue_done;
+			   i == VBINDER_Q_EVENT ? "event" :
+			   i == VBINDER_Q_DEFERRED ? "deferred" : "request";
+		callbacks[i] = i == VBINDER_Q_EVENT ? vb_event_done :
+			       i == VBINDER_Q_DEFERRED ? NULL : vb_queue_done;
 	}
 	err = vb_find_vqs(dev->vdev, n, vqs, callbacks, names, &affinity);
 	for (i = 0; i < n && !err; i++)
@@ -197,6 +199,8 @@ static int vb_queues_alloc(struct vb_device *dev)
 		spin_lock_init(&q->lock);
 		init_waitqueue_head(&q->room);
 	}
+	/* It has no interrupt: who defers something takes off what was answered. */
+	dev->queues[VBINDER_Q_DEFERRED].watchers = 1;
 	return 0;
 }
 

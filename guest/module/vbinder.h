@@ -53,6 +53,7 @@
 #define VB_EVENTS	64	/* event buffers */
 #define VB_FIX_CAP	16	/* fix-ups that a response has room for */
 #define VB_FETCH_CAP	224	/* and those of FETCH_FIX */
+#define VB_PLAIN_SLOTS	16	/* threads of a process whose last reply is known to be plain */
 #define VB_REPORT_CAP	8	/* failure reports that a response has room for, if anybody listens */
 
 /* ---- device.c, main.c: the device ---- */
@@ -281,6 +282,12 @@ void vb_queue_done(struct virtqueue *vq);
 void vb_event_done(struct virtqueue *vq);
 int vb_events_post(struct vb_device *dev);
 
+/* ---- defer.c: frees without a doorbell ---- */
+
+void vb_plain_note(struct vb_proc *proc, u64 buffer);
+u64 vb_plain_take(struct vb_proc *proc);
+int vb_defer(struct vb_device *dev, struct vb_req *req);
+
 /* ---- spin.c: before a thread sleeps ---- */
 
 bool vb_spin(struct vb_queue *q, struct vb_req *req);
@@ -310,6 +317,7 @@ struct vb_proc {
 	struct pid *pid;		/* its thread group, also after an exec by another thread */
 	const struct cred *cred;	/* the opener's */
 	struct vb_guesses *guesses;	/* NULL: the LSM is not asked */
+	atomic64_t plain[VB_PLAIN_SLOTS];	/* replies that may be freed without a doorbell, see defer.c */
 	int policy;			/* state of the LSM's policy that the stated label is from */
 	atomic_t seq;
 	wait_queue_head_t poll_wait;

@@ -208,6 +208,7 @@ struct vb_exchange {
 	struct binder_write_read *bwr;
 	bool writing;		/* write buffer not yet executed */
 	bool again;		/* another request is needed */
+	u64 plain;		/* reply that may be freed without a doorbell, or 0 */
 	u64 named;		/* process that the next request's first command is for, 0 if unknown */
 	bool faulted;		/* the read buffer is no good: only write, then EFAULT */
 	int events;		/* thread_events when the request was sent */
@@ -260,7 +261,19 @@ static bool vb_stream_is_free(const struct vb_gather *g, u64 *frees)
 	return cmd == BC_FREE_BUFFER;
 }
 
-/* Makes, sends and waits for one request. On error nothing of it is left to us. */
+/* Leaves c to the host if it does nothing but to free the plain reply: true if it is no longer ours. */
+static bool vb_exchange_defer(struct vb_exchange *x, struct vb_call *c)
+{
+	u64 frees;
+
+	return x->plain && !x->bwr->read_size && vb_stream_is_free(&c->g, &frees) &&
+	       frees == x->plain && !vb_defer(x->proc->dev, &c->req);
+}
+
+/*
+ * Makes, sends and waits for one request; NULL if it was left to the host. On error
+ * nothing of it is left to us.
+ */
 static struct vb_call *vb_exchange_send(struct vb_exchange *x)
 {
 	struct vb_device *dev = x->proc->dev;
@@ -284,6 +297,8 @@ static struct vb_call *vb_exchange_send(struct vb_exchange *x)
 		err = vb_call_build(x->proc, c, room, vb_exchange_flags(x));
 	if (!err) {
 		vb_req_address(&c->req, x->proc);
+		if (vb_exchange_defer(x, c))
+			return NULL;
 		c->req.rests = room && !(x->file->f_flags & O_NONBLOCK) &&
 			       vb_stream_is_free(&c->g, &c->req.frees);
 		x->events = atomic_read(&x->proc->thread_events);
@@ -412,6 +427,11 @@ static int vb_exchange_run(struct vb_exchange *x)
 
 		if (IS_ERR(c))
 			return PTR_ERR(c);
+		if (!c) {
+			x->bwr->write_consumed = x->bwr->write_size;
+			return 0;
+		}
+		x->plain = 0;
 		x->again = false;
 		err = vb_exchange_answer(x, c);
 		vb_call_free(&c->req);
@@ -432,6 +452,7 @@ long vb_write_read(struct vb_proc *proc, struct file *file, void __user *arg)
 		vb_thread_seen(proc);
 		return -EFAULT;
 	}
+	x.plain = vb_plain_take(proc);
 	x.writing = bwr.write_consumed < bwr.write_size;
 	err = x.writing ? vb_lsm_relabel(proc) : 0;
 	if (!err)

@@ -17,7 +17,7 @@
 
 #define VBINDER_ID_DEFAULT	63	/* virtio device id unless configured otherwise */
 #define VBINDER_MAGIC		0x444e4256	/* "VBND": the device is known by this, not by its id */
-#define VBINDER_VERSION		2
+#define VBINDER_VERSION		3
 
 /* Device feature bits. */
 #define VBINDER_F_INLINE	0	/* doorbells are handled before the notify returns; see harvest rule in protocol.md */
@@ -25,7 +25,8 @@
 /* Queues. Request queues follow, config.request_queues of them. */
 #define VBINDER_Q_CONTROL	0
 #define VBINDER_Q_EVENT		1
-#define VBINDER_Q_REQUEST	2
+#define VBINDER_Q_DEFERRED	2	/* WRITE_READ without transaction or read: executed before any request that is put up later, without a doorbell */
+#define VBINDER_Q_REQUEST	3
 
 /* The one shared-memory region: every process's buffer window is a range of it. */
 #define VBINDER_SHM_WINDOW	1
@@ -216,6 +217,7 @@ struct vbinder_undo {
 #define VBINDER_RESP_RETRY	32	/* gather anew from write_consumed on, the first command judged against process val */
 #define VBINDER_RESP_SPAWN	64	/* a continued read: BR_SPAWN_LOOPER stands where the read buffer begins */
 #define VBINDER_RESP_QUIET	128	/* if this thread, next of all, frees buffer val and reads, it will just wait */
+#define VBINDER_RESP_PLAIN	256	/* a reply: if all that this thread sends next is to free its buffer, nobody will notice; it may be deferred */
 
 #define VBINDER_NO_POS		0xffffffff
 #define VBINDER_NO_NICE		0x7fffffff

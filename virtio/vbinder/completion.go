@@ -25,6 +25,9 @@ func (d *Device) Complete(x *driver.Exec, c *driver.Request) {
 	q.vq.Push(&r.chain, r.publish(d))
 	q.outstanding.Add(-1)
 	q.putRequest(r)
+	if q.kind == onDeferred {
+		return // nobody waits for it
+	}
 	if q.act.inline && run != nil && run.queue == q {
 		d.stats.inlined.Add(1)
 		return // whoever kicked this queue harvests it next

@@ -18,9 +18,10 @@ import (
 )
 
 const (
-	controlSize = 64
-	eventSize   = 64
-	requestSize = 1024
+	controlSize  = 64
+	eventSize    = 64
+	deferredSize = 64
+	requestSize  = 1024
 
 	// maxCtl and maxRead keep a request of scattered pages, each part with an end
 	// that is not page-aligned, within virtio.MaxChain descriptors.
@@ -50,7 +51,7 @@ type Config struct {
 	Name          string // of the VM, as reports state it
 	Core          *driver.Core
 	ID            uint16        // virtio device id, 1 to 63; default wire.IdDefault
-	RequestQueues int           // 1 to 62; default 1; one per vCPU is best
+	RequestQueues int           // 1 to 61; default 1; one per vCPU is best
 	Inline        bool          // offer VBINDER_F_INLINE: the transport runs Notify within the kick
 	Poll          time.Duration // how long the worker of a request queue polls it at most
 	WindowSize    uint64        // bytes, a multiple of 4096; default DefaultWindowSize
@@ -119,12 +120,13 @@ type thread struct {
 // activation is what the device has while it is active. Requests keep the one
 // that they came by, so that a late answer goes nowhere after a reset.
 type activation struct {
-	mem    *guestmem.Memory
-	fail   func(error)
-	inline bool // the driver harvests after each kick
-	events *events
-	queues []*queue // by index; the event queue's is nil
-	warned atomic.Bool
+	mem      *guestmem.Memory
+	fail     func(error)
+	inline   bool // the driver harvests after each kick
+	events   *events
+	queues   []*queue     // by index; the event queue's is nil
+	settling atomic.Int32 // who executes deferred requests now; see settle
+	warned   atomic.Bool
 }
 
 var (
@@ -185,10 +187,10 @@ func (d *Device) Features() uint64 {
 	return 0
 }
 
-// QueueSizes returns those of the control queue, the event queue and the request
-// queues.
+// QueueSizes returns those of the control queue, the event queue, the deferred queue
+// and the request queues.
 func (d *Device) QueueSizes() []uint16 {
-	sizes := []uint16{wire.QControl: controlSize, wire.QEvent: eventSize}
+	sizes := []uint16{wire.QControl: controlSize, wire.QEvent: eventSize, wire.QDeferred: deferredSize}
 	for range d.cfg.RequestQueues {
 		sizes = append(sizes, requestSize)
 	}
@@ -270,6 +272,10 @@ func (d *Device) Notify(i int) {
 	d.stats.kicks.Add(1)
 	if i == wire.QEvent {
 		a.events.drain()
+		return
+	}
+	if i == wire.QDeferred {
+		a.settle()
 		return
 	}
 	a.queues[i].serve()

@@ -10,7 +10,9 @@
 //	             Nothing waits here, so that a slot always comes free again.
 //	1  event     empty buffers from the driver; the device fills one when it has
 //	             something to say that no request waits for.
-//	2+ request   open, mmap, write-read, ioctl, poll, fetch-fix, ping; usually one
+//	2  deferred  write-read that frees a plain reply and nothing else: executed before
+//	             whatever is put up later on any queue, without a doorbell of its own.
+//	3+ request   open, mmap, write-read, ioctl, poll, fetch-fix, ping; usually one
 //	             queue per vCPU.
 //
 // # Life of a request

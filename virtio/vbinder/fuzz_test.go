@@ -126,7 +126,7 @@ func (b *bandit) setup() {
 
 func (b *bandit) forget() {
 	b.flying, b.reserved = map[*virtiotest.Queue]map[uint16]sent{}, map[uint64]uint64{}
-	for _, i := range []int{wire.QControl, wire.QEvent, wire.QRequest, wire.QRequest + 1} {
+	for _, i := range []int{wire.QControl, wire.QEvent, wire.QDeferred, wire.QRequest, wire.QRequest + 1} {
 		b.flying[b.drv.Queue(i)] = map[uint16]sent{}
 	}
 	b.contexts, b.procs = nil, nil
@@ -262,7 +262,10 @@ func (b *bandit) step() {
 	}
 }
 
-func (b *bandit) any() int { return wire.QRequest + b.n(2) }
+// any is a request queue or, now and then, the deferred one, which has to refuse most of it.
+func (b *bandit) any() int {
+	return []int{wire.QRequest, wire.QRequest + 1, wire.QRequest, wire.QDeferred}[b.n(4)]
+}
 
 func (b *bandit) context() uint64 {
 	if len(b.contexts) == 0 || b.n(16) == 0 {
@@ -414,12 +417,12 @@ func (b *bandit) noise() {
 	if op == wire.OpMmap || op == wire.OpRelease {
 		return // the guest would lose count of its window
 	}
-	b.send([]int{wire.QControl, wire.QRequest, wire.QRequest + 1}[b.n(3)], op, b.proc(), body)
+	b.send([]int{wire.QControl, wire.QRequest, wire.QRequest + 1, wire.QDeferred}[b.n(4)], op, b.proc(), body)
 }
 
 // ring breaks a rule of the rings: the device fails and needs a reset.
 func (b *bandit) ring() {
-	q := b.drv.Queue([]int{wire.QControl, wire.QEvent, wire.QRequest}[b.n(3)])
+	q := b.drv.Queue([]int{wire.QControl, wire.QEvent, wire.QRequest, wire.QDeferred}[b.n(4)])
 	q.SetAvailIdx(uint16(40000 * (1 + b.n(1))))
 	q.ForceKick()
 	if !b.failed() && q != b.drv.Queue(wire.QEvent) {

@@ -19,6 +19,7 @@ type on uint8
 const (
 	onRequest on = 1 << iota
 	onControl
+	onDeferred
 )
 
 // op serves one operation. It returns true when it has handed the request to the
@@ -33,7 +34,7 @@ type op struct {
 var ops = [...]op{
 	wire.OpOpen:           {(*runner).open, onRequest},
 	wire.OpMmap:           {(*runner).mmap, onRequest},
-	wire.OpWriteRead:      {(*runner).writeRead, onRequest},
+	wire.OpWriteRead:      {(*runner).writeRead, onRequest | onDeferred},
 	wire.OpIoctl:          {(*runner).ioctl, onRequest | onControl},
 	wire.OpPoll:           {(*runner).poll, onRequest},
 	wire.OpFetchFix:       {(*runner).fetchFix, onRequest},
@@ -70,12 +71,8 @@ func (run *runner) dispatch(r *request) (taken bool, err error) {
 	if err := r.load(); err != nil {
 		return false, err
 	}
-	where := onRequest
-	if r.queue.control {
-		where = onControl
-	}
 	n := r.head.Op
-	if uint64(n) >= uint64(len(ops)) || ops[n].on&where == 0 {
+	if uint64(n) >= uint64(len(ops)) || ops[n].on&r.queue.kind == 0 {
 		return false, &wire.Error{Errno: unix.EPROTO, Field: "vbinder_req.op", Value: uint64(n), Reason: "not an operation of this queue"}
 	}
 	if err := r.room(0, 0, 0); err != nil {
@@ -169,6 +166,9 @@ func (run *runner) writeRead(r *request) (bool, error) {
 	if err := r.room(r.wr.FixCap, r.core.ReportCap, r.core.ReadSize); err != nil {
 		return false, err
 	}
+	if r.queue.kind == onDeferred && (r.core.ReadSize > 0 || len(r.core.Gather) > 0) {
+		return false, &wire.Error{Errno: unix.EPROTO, Field: "vbinder_wr.read_size", Value: uint64(r.core.ReadSize), Reason: "a read or a transaction is not deferred: somebody waits for it"}
+	}
 	d := run.queue.dev
 	d.dropFixes(r.thread()) // of an answer that was never fetched to its end
 	if r.core.NoPark {
@@ -186,7 +186,7 @@ func (run *runner) ioctl(r *request) (bool, error) {
 	if err := r.room(0, 0, wire.LenIoctlArg); err != nil {
 		return false, err
 	}
-	if r.queue.control && cmd != uapi.BINDER_THREAD_EXIT {
+	if r.queue.kind == onControl && cmd != uapi.BINDER_THREAD_EXIT {
 		return false, &wire.Error{Errno: unix.EPROTO, Field: "vbinder_ioctl.cmd", Value: uint64(cmd), Reason: "not an ioctl of the control queue: it might wait"}
 	}
 	run.queue.dev.VM().Ioctl(&run.exec, &r.core, cmd, &r.arg)

@@ -11,15 +11,15 @@ import (
 	"virtbinder/virtio/vbinder/wire"
 )
 
-// queue is the control queue or a request queue, with its own free requests and
-// runners, so that vCPUs share nothing here.
+// queue is the control queue, the deferred queue or a request queue, with its own free
+// requests and runners, so that vCPUs share nothing here.
 type queue struct {
 	// Invariant after newQueue.
-	dev     *Device
-	act     *activation
-	vq      *virtio.Queue
-	control bool
-	park    int32 // outstanding requests beyond which none may park
+	dev  *Device
+	act  *activation
+	vq   *virtio.Queue
+	kind on    // which operations it takes
+	park int32 // outstanding requests beyond which none may park
 
 	outstanding atomic.Int32 // popped and not pushed
 
@@ -38,14 +38,17 @@ type runner struct {
 }
 
 func newQueue(d *Device, a *activation, vq *virtio.Queue, index int, indirect bool) *queue {
-	q := &queue{dev: d, act: a, vq: vq, control: index == wire.QControl}
+	q := &queue{dev: d, act: a, vq: vq, kind: onRequest}
 	q.mu.Init(lockrank.Device, "vbinder.queue.mu")
 	q.park = int32(vq.Size() / 2)
 	if !indirect {
 		q.park /= 4 // an ordinary request takes a few descriptors of the ring itself
 	}
-	if q.control {
-		q.park = 0
+	switch index {
+	case wire.QControl:
+		q.kind, q.park = onControl, 0
+	case wire.QDeferred:
+		q.kind, q.park = onDeferred, 0
 	}
 	return q
 }
@@ -64,6 +67,9 @@ func (q *queue) serve() {
 			break
 		}
 		q.dev.stats.requests.Add(1)
+		if q.kind != onDeferred {
+			q.act.settle()
+		}
 		r.core.NoPark = q.outstanding.Add(1) > q.park
 		run.serve(r)
 	}

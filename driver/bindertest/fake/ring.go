@@ -3,12 +3,14 @@
 package fake
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
 
 	"virtbinder/driver"
+	"virtbinder/driver/uapi"
 	"virtbinder/virtio/vbinder"
 	"virtbinder/virtio/vbinder/wire"
 	"virtbinder/virtio/virtiotest"
@@ -24,7 +26,7 @@ const eventBuffers = 16
 // NewRing makes a System whose guest driver talks to a device through virtqueues.
 func NewRing() (*Kernel, error) {
 	k := newKernel("ring")
-	r := &ring{k: k, waiting: map[slot]*chain{}, spare: map[int][]virtiotest.Span{}}
+	r := &ring{k: k, waiting: map[slot]*chain{}, plain: map[sender]uint64{}, spare: map[int][]virtiotest.Span{}}
 	var err error
 	r.dev, err = vbinder.New(vbinder.Config{Core: driver.New(driver.Config{}), Name: "fake", Inline: true, WindowSize: windowSize, Report: k.report})
 	if err != nil {
@@ -49,6 +51,7 @@ type ring struct {
 	drv     *virtiotest.Driver
 	win     []byte
 	waiting map[slot]*chain
+	plain   map[sender]uint64         // the reply that a thread may free without a doorbell
 	spare   map[int][]virtiotest.Span // free buffers, by size
 }
 
@@ -56,6 +59,12 @@ type ring struct {
 type slot struct {
 	queue int
 	head  uint16
+}
+
+// sender is a thread.
+type sender struct {
+	proc driver.ProcID
+	tid  uint32
 }
 
 // chain is a request on a ring, or an event buffer.
@@ -83,6 +92,12 @@ func (r *ring) free(s virtiotest.Span) { r.spare[int(s.Len)] = append(r.spare[in
 
 // submit puts a request on a queue and rings the doorbell.
 func (r *ring) submit(queue int, request []byte, fixes uint32, br int, done func(*driver.Response)) {
+	r.put(queue, request, fixes, br, done)
+	r.drv.Queue(queue).Kick()
+}
+
+// put puts it there.
+func (r *ring) put(queue int, request []byte, fixes uint32, br int, done func(*driver.Response)) {
 	q := r.drv.Queue(queue)
 	c := &chain{out: r.buffer(len(request)), in: r.buffer(wire.SizeofResp + int(fixes)*wire.SizeofFix + br), fixCap: fixes, done: done}
 	copy(q.Bytes(c.out), request)
@@ -91,7 +106,6 @@ func (r *ring) submit(queue int, request []byte, fixes uint32, br int, done func
 		panic(err) // the scenario parks more than the ring holds
 	}
 	r.waiting[slot{queue, head}] = c
-	q.Kick()
 }
 
 // settle takes what the device has given back off the rings.
@@ -216,10 +230,32 @@ func (r *ring) writeRead(req *request) {
 			resp.Fix = append(resp.Fix, more.Fix...)
 			resp.Flags = resp.Flags&^driver.RespMoreFix | more.Flags&driver.RespMoreFix
 		}
+		r.notePlain(req, resp)
 		req.done(resp)
 	}
 	ctl := header(wire.OpWriteRead, req.Proc, req.TID, req.Seq, encodeWriteRead(&req.Request))
+	if r.mayDefer(req) {
+		r.put(wire.QDeferred, ctl, fixCap, 0, func(*driver.Response) {})
+		req.done(&driver.Response{WriteConsumed: uint64(len(req.Stream)), TxnPos: driver.NoPos, Nice: driver.NoNice})
+		return
+	}
 	r.submit(wire.QRequest, append(ctl, req.payload...), fixCap, int(req.ReadSize), done)
+}
+
+// notePlain notes which reply the thread may free without a doorbell.
+func (r *ring) notePlain(req *request, resp *driver.Response) {
+	if resp.Flags&driver.RespPlain != 0 {
+		r.plain[sender{req.Proc, req.TID}] = uapi.DecodeTransactionData(resp.BR[resp.TxnPos+4:], false).Buffer
+	}
+}
+
+// mayDefer says whether req does that and nothing else.
+func (r *ring) mayDefer(req *request) bool {
+	th := sender{req.Proc, req.TID}
+	addr, noted := r.plain[th]
+	delete(r.plain, th)
+	free := le.AppendUint64(le.AppendUint32(nil, uapi.BC_FREE_BUFFER), addr)
+	return noted && req.ReadSize == 0 && !req.Fault && !req.Partial && bytes.Equal(req.Stream, free)
 }
 
 // encodeWriteRead is the body of a WRITE_READ.

@@ -7,11 +7,12 @@ package wire
 const (
 	IdDefault         = 63         // VBINDER_ID_DEFAULT
 	Magic             = 0x444e4256 // VBINDER_MAGIC
-	Version           = 2          // VBINDER_VERSION
+	Version           = 3          // VBINDER_VERSION
 	FInline           = 0          // VBINDER_F_INLINE
 	QControl          = 0          // VBINDER_Q_CONTROL
 	QEvent            = 1          // VBINDER_Q_EVENT
-	QRequest          = 2          // VBINDER_Q_REQUEST
+	QDeferred         = 2          // VBINDER_Q_DEFERRED
+	QRequest          = 3          // VBINDER_Q_REQUEST
 	ShmWindow         = 1          // VBINDER_SHM_WINDOW
 	OpOpen            = 1          // VBINDER_OP_OPEN
 	OpMmap            = 2          // VBINDER_OP_MMAP
@@ -52,6 +53,7 @@ const (
 	RespRetry         = 32         // VBINDER_RESP_RETRY
 	RespSpawn         = 64         // VBINDER_RESP_SPAWN
 	RespQuiet         = 128        // VBINDER_RESP_QUIET
+	RespPlain         = 256        // VBINDER_RESP_PLAIN
 	NoPos             = 0xffffffff // VBINDER_NO_POS
 	NoNice            = 0x7fffffff // VBINDER_NO_NICE
 	FixFd             = 1          // VBINDER_FIX_FD
