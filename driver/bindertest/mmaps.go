@@ -179,6 +179,27 @@ var mmapScenarios = []Scenario{
 		a.read(free(a.got.Buffer), reply(size(1032)))
 		b.extendedError()
 	}},
+	{"mmap/freed-alone", "what a reply took is there again once its free has returned, whoever needs it next", nil, func(t *T) {
+		a, b := t.proc("a"), t.proc("b", mapped(4096))
+		a.manage()
+		a.read(enter)
+		h := t.held(a, b, binder(0x10, 0x11))
+		b2 := b.newThread()
+		b2.read(enter)
+		b.read(call(0, 1))
+		a.read(free(a.got.Buffer), reply(size(4096)))
+		b.write(free(b.got.Buffer))
+		a.read(call(h, 2, size(4096)))
+		b2.read(free(b2.got.Buffer), reply())
+		b2.read()
+		a.read(free(a.got.Buffer))
+		b.read(call(0, 1))
+		a.read(free(a.got.Buffer), reply(size(4096)))
+		b.write(free(b.got.Buffer))
+		b.write(free(b.got.Buffer))
+		b.read(call(0, 1))
+		a.read(free(a.got.Buffer), reply(size(4096)))
+	}},
 	{"mmap/size-overflow", "sizes whose sum overflows: BR_FAILED_REPLY, -EINVAL", nil, func(t *T) {
 		a, b := t.proc("a"), t.proc("b")
 		a.manage()

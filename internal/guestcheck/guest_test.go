@@ -20,6 +20,7 @@ import (
 
 	"virtbinder/guest/agentclient"
 	"virtbinder/internal/lab"
+	"virtbinder/virtio/vbinder/wire"
 	"virtbinder/vmm"
 )
 
@@ -350,6 +351,24 @@ func (c *check) storms(t *testing.T) {
 	if len(missing) > 0 {
 		t.Errorf("not in any storm: %v", missing)
 	}
+	c.deferred(t)
+}
+
+// deferred sees that replies were freed without a doorbell.
+func (c *check) deferred(t *testing.T) {
+	stats := c.shell(t, "cat /sys/kernel/debug/virtbinder/stats")
+	want := fmt.Sprintf("queue %d: requests %%d kicks %%d ", wire.QDeferred)
+	for line := range strings.Lines(stats) {
+		var requests, kicks int
+		if n, _ := fmt.Sscanf(line, want, &requests, &kicks); n == 2 {
+			c.say(t, "%d frees were deferred", requests)
+			if requests == 0 || kicks != 0 {
+				t.Errorf("the deferred queue had %d requests and %d doorbells, want some and none", requests, kicks)
+			}
+			return
+		}
+	}
+	t.Errorf("no deferred queue in %q", stats)
 }
 
 // inTheMiddle returns when a storm is well under way.

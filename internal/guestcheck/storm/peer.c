@@ -30,6 +30,7 @@ struct thread {
 	uint64_t seed;
 	bool server;			/* calls nobody of its own accord */
 	bool alone;			/* the only one of its process */
+	bool replied;			/* the last exchange has brought a reply */
 	struct message msg;
 	uint8_t out[8192];
 	size_t out_len;
@@ -149,8 +150,10 @@ static void take(struct thread *t, uint32_t cmd, const uint8_t *arg)
 	case BR_REPLY:
 		memcpy(&tr, arg, sizeof(tr));
 		absorb(t, &tr);
-		if (cmd == BR_REPLY)
+		if (cmd == BR_REPLY) {
 			answered(t, &counts->replies);
+			t->replied = true;
+		}
 		else if (!(tr.flags & TF_ONE_WAY))
 			push(t, INCOMING);
 		break;
@@ -307,10 +310,10 @@ static void fail_nth(struct thread *t, uint32_t n)
 		pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static void exchange(struct thread *t)
+static void exchange_with(struct thread *t, size_t room)
 {
 	bool spoil = one_in(10);
-	size_t room = !reads(t) ? 0 : one_in(30) ? random_below(300) : sizeof(t->in), got;
+	size_t got;
 	int err;
 
 	if (spoil)
@@ -332,6 +335,16 @@ static void exchange(struct thread *t)
 		t->depth = 0;
 	}
 	take_all(t, got);
+}
+
+static void exchange(struct thread *t)
+{
+	t->replied = false;
+	exchange_with(t, !reads(t) ? 0 : one_in(30) ? random_below(300) : sizeof(t->in));
+	if (t->replied && t->nr_held && !t->out_len && one_in(2)) {	/* as libbinder's threads do that serve nobody */
+		free_buffer(t, t->nr_held - 1);
+		exchange_with(t, 0);
+	}
 }
 
 /* ---- what no sane program does; only where no other thread minds ---- */
