@@ -110,10 +110,13 @@ func readPercentiles(text string) (map[string]float64, error) {
 // Pings of binderRpcBenchmark.
 const (
 	rpcProgram = "binderRpcBenchmark"
-	rpcFilter  = "--benchmark_filter=BM_pingTransaction/[01]$"
 	kernelPing = "BM_pingTransaction/0"
 	socketPing = "BM_pingTransaction/1"
+	bothPings  = "BM_pingTransaction/[01]"
 )
+
+// rpcFilter chooses pings.
+func rpcFilter(pings string) string { return "--benchmark_filter=" + pings + "$" }
 
 // rpcRuns are its runs: one says the mean of many calls, the other what each of so many
 // takes, reading clocks included.
@@ -123,8 +126,8 @@ var rpcRuns = []struct {
 	figures []string // behind the names of pings
 	target  *float64 // against RPC binder
 }{
-	{[]string{rpcFilter, "--benchmark_min_time=0.2s"}, readPings, []string{""}, atMost(1)},
-	{[]string{rpcFilter, "--benchmark_min_time=1x", "--benchmark_repetitions=1000", "--benchmark_format=json"}, readEachPing, []string{" p50", " p99"}, nil},
+	{[]string{rpcFilter(bothPings), "--benchmark_min_time=0.2s"}, readPings, []string{""}, atMost(1)},
+	{[]string{rpcFilter(bothPings), "--benchmark_min_time=1x", "--benchmark_repetitions=1000", "--benchmark_format=json"}, readEachPing, []string{" p50", " p99"}, nil},
 }
 
 // rpc compares libbinder's transports: the kernel's, and AOSP's RPC binder over a unix
@@ -153,17 +156,38 @@ var ping = regexp.MustCompile(`(?m)^(BM_pingTransaction/[01]) +([0-9.]+) ns`)
 
 func readPings(text string) (map[string]float64, error) { return readValues(ping, text, 1, 2) }
 
-// readEachPing finds percentiles of what each call took. The program's log may stand
-// before its JSON.
+// readEachPing finds percentiles of what each call took.
 func readEachPing(text string) (map[string]float64, error) {
+	said, err := parsePings(text)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]float64{}
+	for _, name := range []string{kernelPing, socketPing} {
+		if said[name].Calls < 100 {
+			return nil, fmt.Errorf("%d times of %s, too few for a p99", said[name].Calls, name)
+		}
+		values[name+" p50"], values[name+" p99"] = said[name].P50, said[name].P99
+	}
+	return values, nil
+}
+
+// logged is what its processes log, anywhere in what it says.
+var logged = regexp.MustCompile(`\d\d-\d\d \d\d:\d\d:\d\d\.\d+ +\d+ +\d+ [A-Z] .*\n`)
+
+// parsePings reads its JSON: by the name of a ping, what pingpong would say of it. Where
+// the program has timed many calls together, they count as if each had taken the same.
+func parsePings(text string) (map[string]pingpong, error) {
 	var said struct {
 		Benchmarks []struct {
 			Name     string  `json:"run_name"`
 			Type     string  `json:"run_type"`
+			Calls    int     `json:"iterations"`
 			Time     float64 `json:"real_time"`
 			TimeUnit string  `json:"time_unit"`
 		}
 	}
+	text = logged.ReplaceAllString(text, "")
 	i := strings.Index(text, "{\n")
 	if i < 0 {
 		return nil, fmt.Errorf("no JSON in what it said: %q", text)
@@ -178,19 +202,14 @@ func readEachPing(text string) (map[string]float64, error) {
 		}
 		if b.Type == "iteration" {
 			name, _, _ := strings.Cut(b.Name, "/iterations:")
-			each[name] = append(each[name], b.Time)
+			each[name] = append(each[name], slices.Repeat([]float64{b.Time}, b.Calls)...)
 		}
 	}
-	values := map[string]float64{}
-	for _, name := range []string{kernelPing, socketPing} {
-		times := each[name]
-		if len(times) < 100 {
-			return nil, fmt.Errorf("%d times of %s, too few for a p99", len(times), name)
-		}
-		slices.Sort(times)
-		values[name+" p50"], values[name+" p99"] = median(times), times[len(times)*99/100]
+	pings := map[string]pingpong{}
+	for name, times := range each {
+		pings[name] = summary(times)
 	}
-	return values, nil
+	return pings, nil
 }
 
 // readValues finds names with their values; all n of them have to be there.

@@ -4,6 +4,7 @@ package bench
 
 import (
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -138,14 +139,23 @@ func TestProgramsOutput(t *testing.T) {
 	if _, err := readPings("BM_pingTransaction/0     524000 ns"); err == nil {
 		t.Error("half of the output is enough")
 	}
-	each := strings.Repeat(`{"run_name": "BM_pingTransaction/0/iterations:1/repeats:100", "run_type": "iteration", "real_time": 2e5, "time_unit": "ns"},
-		{"run_name": "BM_pingTransaction/1/iterations:1/repeats:100", "run_type": "iteration", "real_time": 3e5, "time_unit": "ns"},`, 100)
+	each := strings.Repeat(`{"run_name": "BM_pingTransaction/0/iterations:1/repeats:100", "run_type": "iteration", "iterations": 1, "real_time": 2e5, "time_unit": "ns"},
+		{"run_name": "BM_pingTransaction/1/iterations:1/repeats:100", "run_type": "iteration", "iterations": 1, "real_time": 3e5, "time_unit": "ns"},`, 100)
 	got, err = readEachPing("a log line\n{\n\"benchmarks\": [" + each + `{"run_name": "BM_pingTransaction/1", "run_type": "aggregate", "time_unit": "ns"}]}`)
 	if err != nil || got["BM_pingTransaction/0 p50"] != 2e5 || got["BM_pingTransaction/1 p99"] != 3e5 {
 		t.Error(got, err)
 	}
 	if _, err = readEachPing("{\n\"benchmarks\": []}"); err == nil {
 		t.Error("no times are enough")
+	}
+	row, err := parsePings(`{
+"benchmarks": [{"run_name": "BM_pingTransaction/0", "run_type": "iteration", "iterations": 1100, "real_time": 2e5, "time_unit": "ns"
+    }11-29 14:30:03.925   369   369 I RpcState: RpcState has no binders left, so triggering shutdown...
+  ]
+}
+# tracer: none`)
+	if p := row[kernelPing]; err != nil || p.Calls != 1100 || p.Min != 2e5 || math.Abs(p.took()-1100*2e5) > 1 {
+		t.Errorf("%+v, %v", row, err)
 	}
 	said, err := parsePingpong(`{"device":"/dev/hwbinder","bytes":0,"calls":2,"min":1,"p50":2,"p99":3,"mean":4}`)
 	if want := []pingpong{{Device: ourDevice, Calls: 2, Min: 1, P50: 2, P99: 3, Mean: 4}}; err != nil || !slices.Equal(said, want) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -16,6 +17,9 @@ type pingpong struct {
 	Bytes, Calls        int
 	Min, P50, P99, Mean float64
 }
+
+// took is what all its calls took together.
+func (p pingpong) took() float64 { return p.Mean * float64(p.Calls) }
 
 const (
 	ourDevice   = "/dev/hwbinder" // nobody's in this guest
@@ -62,6 +66,19 @@ func parsePingpong(text string) (said []pingpong, err error) {
 		return nil, fmt.Errorf("pingpong says nothing: %q", text)
 	}
 	return said, nil
+}
+
+// summary is what pingpong would say of calls that took so long.
+func summary(times []float64) pingpong {
+	times = slices.Sorted(slices.Values(times))
+	p := pingpong{Calls: len(times)}
+	for _, t := range times {
+		p.Mean += t / float64(len(times))
+	}
+	if len(times) > 0 {
+		p.Min, p.P50, p.P99 = times[0], median(times), times[len(times)*99/100]
+	}
+	return p
 }
 
 // calls makes figures of one run of pingpong. What the best call of 512 KiB takes beyond the
