@@ -34,7 +34,8 @@ func (g *Guest) Name() string { return g.name }
 func (g *Guest) Close() { g.stop() }
 
 // Session runs one of AOSP's programs where /dev/binder is one driver's, with a
-// servicemanager beside it; what it says goes to w. Its environment has env (NAME=VALUE), too.
+// servicemanager beside it; what it says goes to w. Its environment has env (NAME=VALUE),
+// too; behind that there may be a command that runs it.
 func (g *Guest) Session(ctx context.Context, driver string, w io.Writer, env []string, program string, args ...string) error {
 	command := append(append([]string{"env"}, env...), testDir+program)
 	args = append(append([]string{"-m", "sh", scriptDir + "session.sh", driver}, command...), args...)

@@ -179,20 +179,43 @@ func TestPinning(t *testing.T) {
 }
 
 func TestParseTrace(t *testing.T) {
-	const stats = "entries: 5\noverrun: 0\ncommit overrun: 0\n"
-	const lines = `#     DURATION                  FUNCTION CALLS
-               |  vb_ioctl [virtbinder]() {
-   1.500 us    |    vb_gather_piece [virtbinder]();
- ! 120.250 us  |    } /* vb_queue_submit [virtbinder] */
-   0.500 us    |    vb_gather_piece [virtbinder]();
- # 1200.000 us |  } /* vb_ioctl [virtbinder] */
+	const lines = `#     TIME         TASK/PID         DURATION                  FUNCTION CALLS
+#      |            |    |           |   |                     |   |   |   |
+ ------------------------------------------
+ 0)     sh-343     =>  pingpon-194
+ ------------------------------------------
+
+   13.394639 |   pingpon-194   |               |  vb_ioctl [virtbinder]() {
+   13.394645 |   pingpon-194   | + 18.250 us   |    vb_gather_piece [virtbinder]();
+   13.395162 |   pingpon-194   | # 1270.500 us |  } /* vb_ioctl [virtbinder] */
+   21.699650 |   some -1-351   | * 60869.85 us |  } /* vb_gather_piece */
 `
-	s, err := parseTrace(lines + stats)
-	if want := (spent{"vb_gather_piece": 2000, "vb_queue_submit": 120250, "vb_ioctl": 1200000}); err != nil || !maps.Equal(s, want) {
-		t.Errorf("%v, %v", s, err)
+	got, err := parseTrace(lines + traceStats)
+	if want := (spent{"vb_gather_piece": 60888100, "vb_ioctl": 1270500}); err != nil || !maps.Equal(got.took, want) {
+		t.Errorf("%v, %v", got, err)
 	}
-	if _, err := parseTrace(lines + strings.Replace(stats, "overrun: 0", "overrun: 1", 1)); err == nil {
+	if want := map[string]int{"vb_gather_piece": 1, "vb_ioctl": 1}; !maps.Equal(got.calls, want) {
+		t.Errorf("%v, want %v", got.calls, want)
+	}
+	if n := len(got.passages); n != 5 || got.passages[2] != (passage{194, "vb_gather_piece", true, 13394645e3 + 18250}) {
+		t.Errorf("%d passages: %+v", n, got.passages)
+	}
+	if _, err := parseTrace(lines + strings.Replace(traceStats, "overrun: 0", "overrun: 1", 1)); err == nil {
 		t.Error("a trace that has lost something is taken for whole")
+	}
+}
+
+func TestParseStats(t *testing.T) {
+	got, err := parseStats(`queue 0: requests 7 kicks 7 interrupts 0 rests 0 spun 0 look_ns 0
+queue 2: requests 28 kicks 27 interrupts 11 rests 1 spun 10 look_ns 1280000
+doorbell_ns 99540
+sleeps 22 cancels 1 orphans 0 events 0 reports 0 lost 0
+`)
+	if err != nil || got["requests"] != 35 || got["kicks"] != 34 || got["spun"] != 10 || got["sleeps"] != 0 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := parseStats("no such file"); err == nil {
+		t.Error("nothing is taken for counts")
 	}
 }
 

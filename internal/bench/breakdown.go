@@ -5,25 +5,23 @@ package bench
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"virtbinder/vmm/api"
 )
 
-// What one call of a guest with one processor is made of. There everything is done in
-// turn, so the parts add up to the whole: the guest's function tracer says what our
-// driver's parts take, a profile of the VMM what those of the host do, and what neither
-// has seen is system calls, switches between the two processes, and their own code.
+// What one call of a guest is made of, where everything is done in turn, on one
+// processor, so that the parts add up to the whole: the guest's function tracer says
+// what our driver's parts take, a profile of the VMM what those of the host do, and what
+// neither has seen is system calls, switches between the two processes, and their own
+// code.
 //
 // What else is on the machine falls on all parts alike. So what they take in a run's
 // calls is scaled to what its best call takes.
 
-// breakdownSizes are the payloads of the calls that are taken apart, bytes.
-var breakdownSizes = []int{0, 512 << 10}
-
+// A profile takes so long, and runs of a caller that are in it so many calls.
 const (
-	breakdownCalls = 300
 	profileSeconds = 20
+	profileCalls   = 300
 )
 
 // Functions of the guest's kernel: the ioctl, and its parts.
@@ -37,65 +35,108 @@ const (
 	fnStock   = "binder_ioctl"
 )
 
-func (m *measuring) breakdown(ctx context.Context) error {
-	for _, size := range breakdownSizes {
-		if err := m.breakdownOf(ctx, size); err != nil {
+// System calls of RPC binder.
+const (
+	fnSend    = "__x64_sys_sendmsg"
+	fnReceive = "__x64_sys_recvmsg"
+	fnPoll    = "__x64_sys_poll"
+)
+
+func (m *measuring) breakdown() []step {
+	if m.CPUs == 1 {
+		return []step{
+			{"what a call is made of", func(ctx context.Context) error { return m.inTurn(ctx, pinning{}, 0, 512<<10) }},
+			{"what libbinder's ping is made of", m.pingInTurn},
+		}
+	}
+	return []step{
+		{"what a call is made of, pinned to one", func(ctx context.Context) error { return m.inTurn(ctx, pinnedToOne, 0) }},
+	}
+}
+
+// inTurn takes pingpong's calls apart.
+func (m *measuring) inTurn(ctx context.Context, p pinning, sizes ...int) error {
+	for _, size := range sizes {
+		c := m.pingpongCaller(p, size, manyCalls)
+		own, their, err := m.profiled(ctx, c)
+		if err != nil {
+			return err
+		}
+		b := m.parts(c, own.whole)
+		if err := b.ours(ctx, own); err != nil {
+			return err
+		}
+		if err := b.other(ctx, c, stock, "the stock driver", their, fnStock); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (m *measuring) breakdownOf(ctx context.Context, size int) error {
-	args := []string{"-n", fmt.Sprint(breakdownCalls), "-r", "1", "-s", fmt.Sprint(size)}
-	b := parts{m: m, command: "pingpong " + strings.Join(args, " "), size: sizeName(size)}
-	var err error
-	if b.ours, b.stock, err = m.profiled(ctx, args); err != nil {
+// pingInTurn takes libbinder's ping apart, and that of RPC binder, which needs no driver.
+func (m *measuring) pingInTurn(ctx context.Context) error {
+	kernel, socket := m.pingCaller(pinning{}, kernelPing, true, manyCalls), m.pingCaller(pinning{}, socketPing, true, manyCalls)
+	own, err := m.best(ctx, kernel, ours)
+	if err != nil {
 		return err
 	}
-	if b.oursTraced, err = m.traced(ctx, append(args, ourDevice), fnIoctl, fnGather, fnSubmit, fnKick, fnDeliver, fnFree); err != nil {
+	b := m.parts(kernel, own.whole)
+	if err := b.ours(ctx, own); err != nil {
 		return err
 	}
-	if b.stockTraced, err = m.traced(ctx, append(args, stockDevice), fnStock); err != nil {
+	their, err := m.best(ctx, kernel, stock)
+	if err != nil {
 		return err
 	}
-	b.list()
-	return nil
+	if err := b.other(ctx, kernel, stock, "the stock driver", their, fnStock); err != nil {
+		return err
+	}
+	rpc, err := m.best(ctx, socket, ours)
+	if err != nil {
+		return err
+	}
+	return b.other(ctx, socket, ours, "RPC binder over a unix socket", rpc, fnSend, fnReceive, fnPoll)
 }
 
 // call is a run of calls: nanoseconds of one, and of its parts.
 type call struct {
 	whole float64
 	parts spent
+	times counted // that its functions were called
 }
 
 // callOf makes one of what runs of calls said and what their parts took together.
 func callOf(runs []pingpong, parts spent) call {
 	var took float64
-	c := call{whole: runs[0].Min, parts: spent{}}
+	best := runs[0].Min
 	for _, r := range runs {
-		took += r.Mean * float64(r.Calls)
-		c.whole = min(c.whole, r.Min)
+		took += r.took()
+		best = min(best, r.Min)
 	}
+	return callIn(took, best, parts)
+}
+
+// callIn makes one of the best call of some, and what they and their parts took together.
+func callIn(took, best float64, parts spent) call {
+	c := call{whole: best, parts: spent{}}
 	for name, ns := range parts {
-		c.parts[name] = ns / took * c.whole
+		c.parts[name] = ns / took * best
 	}
 	return c
 }
 
-func sizeName(size int) string {
-	if size == 0 {
-		return "null call"
-	}
-	return fmt.Sprintf("%d KiB", size>>10)
+// best has a caller make calls. Nothing is seen of their parts.
+func (m *measuring) best(ctx context.Context, c caller, driver string) (call, error) {
+	said, _, err := c.run(ctx, driver, manyCalls, nil)
+	return call{whole: said.Min}, err
 }
 
-// profiled has pingpong make calls on both drivers in turn while the VMM's processor time
+// profiled has a caller make calls on both drivers in turn while the VMM's processor time
 // is watched. The parts are the VMM's stages.
-func (m *measuring) profiled(ctx context.Context, args []string) (ours, stock call, err error) {
+func (m *measuring) profiled(ctx context.Context, c caller) (own, their call, err error) {
 	client, err := api.Find(m.guest.Name())
 	if err != nil {
-		return ours, stock, err
+		return own, their, err
 	}
 	var raw []byte
 	var failed error
@@ -104,19 +145,21 @@ func (m *measuring) profiled(ctx context.Context, args []string) (ours, stock ca
 		defer close(over)
 		raw, failed = client.Profile(ctx, profileSeconds)
 	}()
-	var our, their []pingpong
+	runs := map[string][]pingpong{}
 	for !closed(over) {
-		said, err := m.pingpong(ctx, append(args, ourDevice, stockDevice))
-		if err != nil {
-			return ours, stock, err
+		for _, driver := range []string{ours, stock} {
+			said, _, err := c.run(ctx, driver, profileCalls, nil)
+			if err != nil {
+				return own, their, err
+			}
+			runs[driver] = append(runs[driver], said)
 		}
-		our, their = append(our, of(said, ourDevice)...), append(their, of(said, stockDevice)...)
 	}
 	if failed != nil {
-		return ours, stock, failed
+		return own, their, failed
 	}
 	stages, err := parseProfile(raw)
-	return callOf(our, stages), callOf(their, nil), err
+	return callOf(runs[ours], stages), callOf(runs[stock], nil), err
 }
 
 func closed(c <-chan struct{}) bool {
@@ -128,65 +171,130 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-// traced has pingpong make calls while the guest's kernel times functions. The parts are
-// those.
-func (m *measuring) traced(ctx context.Context, args []string, functions ...string) (c call, err error) {
-	text, err := m.run(ctx, nil, "sh", append([]string{"-c", ftrace, "sh", strings.Join(functions, " "), pingpongPath}, args...)...)
+// trace has a caller make calls while the guest's kernel notes functions.
+func (m *measuring) trace(ctx context.Context, c caller, driver string, calls int, t tracing) (pingpong, *trace, error) {
+	said, text, err := c.run(ctx, driver, calls, t.command())
 	if err != nil {
-		return c, err
+		return said, nil, err
 	}
-	line, trace, _ := strings.Cut(text, "\n")
-	said, err := parsePingpong(line)
+	seen, err := parseTrace(text)
 	if err != nil {
-		return c, err
+		return said, nil, err
 	}
-	parts, err := parseTrace(trace)
-	if err != nil {
-		return c, err
-	}
-	for _, f := range functions {
-		if parts[f] == 0 {
-			return c, fmt.Errorf("ftrace: %s was not seen", f)
+	for _, f := range t.functions {
+		if seen.calls[f] == 0 {
+			return said, nil, fmt.Errorf("ftrace: %s was not seen", f)
 		}
 	}
-	return callOf(said, parts), nil
+	return said, seen, nil
+}
+
+// traced is a caller's calls whose parts are functions, the first of which calls all others
+// if it is within it that they are looked for.
+func (m *measuring) traced(ctx context.Context, c caller, driver string, t tracing) (call, error) {
+	less, before, err := m.trace(ctx, c, driver, fewCalls, t)
+	if err != nil {
+		return call{}, err
+	}
+	more, after, err := m.trace(ctx, c, driver, manyCalls, t)
+	if err != nil {
+		return call{}, err
+	}
+	parts, times := spent{}, counted{}
+	for f := range after.took {
+		parts[f] = after.took[f] - before.took[f]
+		times[f] = float64(after.calls[f]-before.calls[f]) / (manyCalls - fewCalls)
+	}
+	each := callIn(more.took()-less.took(), min(less.Min, more.Min), parts)
+	each.times = times
+	return each, nil
 }
 
 // parts makes figures of what a call is made of.
 type parts struct {
-	m             *measuring
-	command, size string
+	m     *measuring
+	c     caller
+	whole float64
+}
 
-	ours, stock             call // the VMM profiled, nothing traced
-	oursTraced, stockTraced call
+func (m *measuring) parts(c caller, whole float64) *parts { return &parts{m, c, whole} }
+
+func (b *parts) figure(name, unit string, value float64) *Figure {
+	b.m.figures = append(b.m.figures, Figure{Section: "call", VCPUs: b.m.CPUs, Name: b.c.name + ": " + name,
+		Unit: unit, Value: value, Command: b.c.command})
+	return &b.m.figures[len(b.m.figures)-1]
 }
 
 func (b *parts) add(name string, ns float64) {
-	b.m.figures = append(b.m.figures, Figure{Section: "call", Name: b.size + ": " + name, Unit: "ns", Value: ns,
-		Ratio: ns / b.ours.whole, Against: "the whole", Command: b.command})
+	f := b.figure(name, "ns", ns)
+	f.Ratio, f.Against = ns/b.whole, "the whole"
 }
 
-// list lists them. What the VMM does is done within a doorbell.
-func (b *parts) list() {
-	guest, host := b.oursTraced.parts, b.ours.parts
-	b.add("the whole", b.ours.whole)
+// often adds what is counted of a call.
+func (b *parts) often(ctx context.Context, ioctls float64) error {
+	counts, err := b.m.counts(ctx, b.c)
+	if err != nil {
+		return err
+	}
+	b.figure("ioctls", aCall, ioctls)
+	b.figure("requests", aCall, counts["requests"])
+	b.figure("doorbells", aCall, counts["kicks"])
+	b.figure("interrupts", aCall, counts["interrupts"])
+	b.figure("answers found by a look", aCall, counts["spun"])
+	return nil
+}
+
+// ours adds our driver's. What the VMM does is done within a doorbell; its stages are c's
+// parts, if they were watched.
+func (b *parts) ours(ctx context.Context, c call) error {
+	functions := []string{fnIoctl, fnGather, fnSubmit, fnKick, fnDeliver, fnFree}
+	traced, err := b.m.traced(ctx, b.c, ours, tracing{functions: functions, within: fnIoctl})
+	if err != nil {
+		return err
+	}
+	guest := traced.parts
+	b.add("the whole", c.whole)
 	b.add("gather: commands and objects copied, pages pinned", guest[fnGather])
 	b.add("ring: chains put in, answers taken out, threads woken", guest[fnSubmit]-guest[fnKick])
-	var vmm float64
-	for _, s := range stages[1:] {
-		vmm += host[s.name]
-	}
-	b.add("doorbells: exits and entries", guest[fnKick]-vmm)
-	for _, s := range stages[1:] {
-		b.add("doorbells, VMM: "+s.name, host[s.name])
+	if c.parts == nil {
+		b.add("doorbells", guest[fnKick])
+	} else {
+		b.doorbells(guest[fnKick], c.parts)
 	}
 	b.add("deliver: BR commands and descriptors to the reader", guest[fnDeliver])
 	b.add("pages unpinned", guest[fnFree])
 	b.add("the rest of the guest driver", guest[fnIoctl]-guest[fnGather]-guest[fnSubmit]-guest[fnDeliver]-guest[fnFree])
-	b.add("outside the driver: system calls, switches, the two processes", b.oursTraced.whole-guest[fnIoctl])
-	b.add("to be taken off: what tracing cost", b.ours.whole-b.oursTraced.whole)
-	b.add("the stock driver's whole", b.stock.whole)
-	b.add("the stock driver: in it", b.stockTraced.parts[fnStock])
-	b.add("the stock driver: outside it", b.stockTraced.whole-b.stockTraced.parts[fnStock])
-	b.add("the stock driver, to be taken off: what tracing cost", b.stock.whole-b.stockTraced.whole)
+	b.add("outside the driver: system calls, switches, the two processes", traced.whole-guest[fnIoctl])
+	b.add("to be taken off: what tracing cost", c.whole-traced.whole)
+	return b.often(ctx, traced.times[fnIoctl])
+}
+
+func (b *parts) doorbells(took float64, host spent) {
+	vmm := 0.0
+	for _, s := range stages[1:] {
+		vmm += host[s.name]
+	}
+	b.add("doorbells: exits and entries", took-vmm)
+	for _, s := range stages[1:] {
+		b.add("doorbells, VMM: "+s.name, host[s.name])
+	}
+}
+
+// other adds what else such a call can be made by, whose work is done in functions.
+func (b *parts) other(ctx context.Context, caller caller, driver, name string, c call, functions ...string) error {
+	traced, err := b.m.traced(ctx, caller, driver, tracing{functions: functions})
+	if err != nil {
+		return err
+	}
+	in, times := 0.0, 0.0
+	for _, f := range functions {
+		in += traced.parts[f]
+		times += traced.times[f]
+	}
+	b.add(name+"'s whole", c.whole)
+	b.add(name+": in the kernel", in)
+	b.add(name+": outside it", traced.whole-in)
+	b.add(name+", to be taken off: what tracing cost", c.whole-traced.whole)
+	b.figure(name+": system calls", aCall, times)
+	return nil
 }

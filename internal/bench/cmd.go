@@ -74,9 +74,9 @@ func measure(ctx context.Context, top, part string, to *Result) error {
 	case "device":
 		figures, err = native(ctx, top, dir, deviceSuite, deviceFigures)
 	case "guest":
-		figures, err = guests(ctx, top, dir)
+		figures, err = guests(ctx, top, filepath.Join(dir, "guest"), false)
 	case "call":
-		figures, err = breakdowns(ctx, top, dir)
+		figures, err = guests(ctx, top, filepath.Join(dir, "breakdown"), true)
 	case "boot":
 		figures, err = boots(ctx, top, dir)
 	}

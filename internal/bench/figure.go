@@ -13,7 +13,7 @@ type Figure struct {
 	VCPUs   int     `json:"vcpus,omitempty"` // of the guest it was measured in
 	Name    string  `json:"name"`
 	Value   float64 `json:"value"` // median
-	Unit    string  `json:"unit"`  // ns, allocs or bytes
+	Unit    string  `json:"unit"`  // ns, allocs, bytes, or a call: so many of it
 	// Ratio is Value to that of Against; both are of one run. 0 if there is nothing to compare with.
 	Ratio   float64 `json:"ratio,omitempty"`
 	Against string  `json:"against,omitempty"`
@@ -34,6 +34,9 @@ func (f *Figure) measured() float64 {
 func (f *Figure) Met() bool { return f.Target != nil && f.measured() <= *f.Target }
 
 func atMost(v float64) *float64 { return &v }
+
+// aCall is the unit of what is counted of calls.
+const aCall = "a call"
 
 // Result is build/bench.json.
 type Result struct {

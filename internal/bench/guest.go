@@ -24,19 +24,15 @@ import (
 // guestCPUs are the guests that are measured, by their processors.
 var guestCPUs = []int{1, 2}
 
-// guests measures in guests: on this machine if it has KVM, else each in a nested lab
-// with as many processors as the guest.
-func guests(ctx context.Context, top, dir string) (all []Figure, err error) {
+// guests measures in guests, or takes calls apart there: on this machine if it has KVM,
+// else each in a nested lab with as many processors as the guest.
+func guests(ctx context.Context, top, dir string, breakdown bool) (all []Figure, err error) {
 	for _, cpus := range guestCPUs {
-		figures, failed := beside(ctx, top, GuestCmd{CPUs: cpus, Out: filepath.Join(dir, "guest-"+strconv.Itoa(cpus))})
+		out := dir + "-" + strconv.Itoa(cpus)
+		figures, failed := beside(ctx, top, GuestCmd{CPUs: cpus, Out: out, Breakdown: breakdown})
 		all, err = append(all, figures...), errors.Join(err, failed)
 	}
 	return all, err
-}
-
-// breakdowns takes calls apart, in such a guest with one processor.
-func breakdowns(ctx context.Context, top, dir string) ([]Figure, error) {
-	return beside(ctx, top, GuestCmd{CPUs: 1, Out: filepath.Join(dir, "breakdown"), Breakdown: true})
 }
 
 // beside runs c beside a guest of its own and returns its figures.
@@ -137,7 +133,7 @@ type step struct {
 
 func (m *measuring) steps() []step {
 	if m.Breakdown {
-		return []step{{"what a call is made of", m.breakdown}}
+		return m.breakdown()
 	}
 	return []step{
 		{"calls between two processes", m.pingpongs},

@@ -45,6 +45,8 @@ func (r *Result) has(section string) bool {
 
 func (f *Figure) value() string {
 	switch {
+	case f.Unit == aCall:
+		return fmt.Sprintf("%.2f %s", f.Value, f.Unit)
 	case f.Unit != "ns":
 		return fmt.Sprintf("%.0f %s", f.Value, f.Unit)
 	case f.Value < 10e3:
