@@ -205,6 +205,36 @@ func TestParseTrace(t *testing.T) {
 	}
 }
 
+// TestCut: three calls of 194 to 195, as the guest's kernel has seen them; the last one's end is not there.
+func TestCut(t *testing.T) {
+	trace, err := parseTrace(apartTrace + traceStats)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := ways[ours].cut(trace.passages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Means of two calls, microseconds.
+	want := [len(pieceNames)]float64{(68 + 63) / 2., (1779 + 630) / 2., (197 + 117) / 2., (591 + 1812) / 2., (90 + 109) / 2.}
+	for i := range want {
+		if math.Abs(c.pieces[i]/1e3-want[i]) > 0.01 {
+			t.Errorf("%s: %v, want %v", pieceNames[i], c.pieces[i], want[i])
+		}
+	}
+	if math.Abs(c.whole/1e3-(2725+2731)/2.) > 0.01 || math.Abs(c.clientRing-(1298657+471006)/2) > 10 || math.Abs(c.serverRing-(319077+1102235)/2) > 10 || c.ioctls != 3 {
+		t.Errorf("%+v", c)
+	}
+	if _, err := ways[stock].cut(trace.passages); err == nil {
+		t.Error("calls of one driver are seen by the functions of the other")
+	}
+	late := slices.Clone(trace.passages) // no doorbell is seen
+	late = slices.DeleteFunc(late, func(p passage) bool { return p.function == fnKick })
+	if _, err := ways[ours].cut(late); err == nil {
+		t.Error("calls of which no way is seen have pieces")
+	}
+}
+
 func TestParseStats(t *testing.T) {
 	got, err := parseStats(`queue 0: requests 7 kicks 7 interrupts 0 rests 0 spun 0 look_ns 0
 queue 2: requests 28 kicks 27 interrupts 11 rests 1 spun 10 look_ns 1280000

@@ -13,7 +13,7 @@ import (
 // processor, so that the parts add up to the whole: the guest's function tracer says
 // what our driver's parts take, a profile of the VMM what those of the host do, and what
 // neither has seen is system calls, switches between the two processes, and their own
-// code.
+// code. For two processors see apart.go.
 //
 // What else is on the machine falls on all parts alike. So what they take in a run's
 // calls is scaled to what its best call takes.
@@ -51,6 +51,8 @@ func (m *measuring) breakdown() []step {
 	}
 	return []step{
 		{"what a call is made of, pinned to one", func(ctx context.Context) error { return m.inTurn(ctx, pinnedToOne, 0) }},
+		{"what a call is made of, pinned apart", m.callApart},
+		{"what libbinder's ping is made of, pinned apart", m.pingApart},
 	}
 }
 

@@ -20,10 +20,13 @@ func (m *measuring) pinnings() []pinning {
 	if m.CPUs == 1 {
 		return []pinning{{}}
 	}
-	return []pinning{{}, pinnedToOne, {name: ", pinned apart", pinned: true, server: 1}}
+	return []pinning{{}, pinnedToOne, pinnedApart}
 }
 
-var pinnedToOne = pinning{name: ", pinned to one", pinned: true}
+var (
+	pinnedToOne = pinning{name: ", pinned to one", pinned: true}
+	pinnedApart = pinning{name: ", pinned apart", pinned: true, server: 1}
+)
 
 // pingpong is how pingpong is told.
 func (p pinning) pingpong() []string {
