@@ -104,7 +104,7 @@ func (m *measuring) pingInTurn(ctx context.Context) error {
 type call struct {
 	whole float64
 	parts spent
-	times counted // that its functions were called
+	times counted // how often functions were called
 }
 
 // callOf makes one of what runs of calls said and what their parts took together.
@@ -191,8 +191,7 @@ func (m *measuring) trace(ctx context.Context, c caller, driver string, calls in
 	return said, seen, nil
 }
 
-// traced is a caller's calls whose parts are functions, the first of which calls all others
-// if it is within it that they are looked for.
+// traced is one of a caller's calls on a driver, whose parts are functions.
 func (m *measuring) traced(ctx context.Context, c caller, driver string, t tracing) (call, error) {
 	less, before, err := m.trace(ctx, c, driver, fewCalls, t)
 	if err != nil {
@@ -232,6 +231,9 @@ func (b *parts) add(name string, ns float64) {
 	f.Ratio, f.Against = ns/b.whole, "the whole"
 }
 
+// seldom is how often what is not worth a line happens in a call.
+const seldom = 0.01
+
 // often adds what is counted of a call.
 func (b *parts) often(ctx context.Context, ioctls float64) error {
 	counts, err := b.m.counts(ctx, b.c)
@@ -239,10 +241,13 @@ func (b *parts) often(ctx context.Context, ioctls float64) error {
 		return err
 	}
 	b.figure("ioctls", aCall, ioctls)
-	b.figure("requests", aCall, counts["requests"])
-	b.figure("doorbells", aCall, counts["kicks"])
-	b.figure("interrupts", aCall, counts["interrupts"])
-	b.figure("answers found by a look", aCall, counts["spun"])
+	for _, what := range []struct{ name, counter string }{
+		{"requests", "requests"}, {"doorbells", "kicks"}, {"interrupts", "interrupts"}, {"answers found by a look", "spun"},
+	} {
+		if n := counts[what.counter]; n >= seldom {
+			b.figure(what.name, aCall, n)
+		}
+	}
 	return nil
 }
 
@@ -297,6 +302,8 @@ func (b *parts) other(ctx context.Context, caller caller, driver, name string, c
 	b.add(name+": in the kernel", in)
 	b.add(name+": outside it", traced.whole-in)
 	b.add(name+", to be taken off: what tracing cost", c.whole-traced.whole)
-	b.figure(name+": system calls", aCall, times)
+	if len(functions) > 1 { // else they are as many as ours
+		b.figure(name+": system calls", aCall, times)
+	}
 	return nil
 }

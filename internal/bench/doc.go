@@ -6,6 +6,8 @@
 //
 //	native.go   core, scale, device: the Go benchmarks of ./driver and ./internal/bench/device
 //	guest.go    guest: programs on virtbinder and on the stock driver, in one guest
+//	breakdown.go, apart.go
+//	            call: what a call in a guest is made of
 //	table.go    docs/performance.md's tables
 //	check.go    ratios and allocations against internal/bench/baseline.json
 //
