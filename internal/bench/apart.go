@@ -18,19 +18,22 @@ var pieceNames = [...]string{
 }
 
 func (m *measuring) callApart(ctx context.Context) error {
-	c := m.pingpongCaller(pinnedApart, 0, manyCalls)
-	_, err := m.apart(ctx, c, c)
+	_, err := m.apart(ctx, m.pingpongCaller(pinnedApart, 0, manyCalls))
 	return err
 }
 
+// rowCalls are pings that follow each other as pingpong's calls do, with nothing in between
+// for which a side would go to sleep.
+const rowCalls = 20
+
 // pingApart takes libbinder's ping apart; RPC binder's is beside it as a whole.
 func (m *measuring) pingApart(ctx context.Context) error {
-	each := func(ping string) caller { return m.pingCaller(pinnedApart, ping, true, manyCalls) }
-	b, err := m.apart(ctx, each(kernelPing), m.pingCaller(pinnedApart, kernelPing, false, manyCalls))
+	pings := func(ping string) caller { return m.pingCaller(pinnedApart, ping, rowCalls, manyCalls) }
+	b, err := m.apart(ctx, pings(kernelPing))
 	if err != nil {
 		return err
 	}
-	rpc, err := m.medians(ctx, each(socketPing), ours)
+	rpc, err := m.medians(ctx, pings(socketPing), ours)
 	if err != nil {
 		return err
 	}
@@ -38,24 +41,24 @@ func (m *measuring) pingApart(ctx context.Context) error {
 	return nil
 }
 
-// apart takes calls apart. What each by itself takes is said by one caller; the other
-// makes them in a row, and is traced.
-func (m *measuring) apart(ctx context.Context, each, row caller) (*parts, error) {
-	wholes, err := m.medians(ctx, each, ours, stock)
+// apart takes a caller's calls apart.
+func (m *measuring) apart(ctx context.Context, c caller) (*parts, error) {
+	wholes, err := m.medians(ctx, c, ours, stock)
 	if err != nil {
 		return nil, err
 	}
-	b := m.parts(each, wholes[ours])
+	b := m.parts(c, wholes[ours])
 	b.add("the whole", wholes[ours])
-	own, err := b.pieces(ctx, row, ours, "", "doorbell", wholes[ours])
+	own, err := b.pieces(ctx, ours, "", "doorbell", wholes[ours])
 	if err != nil {
 		return nil, err
 	}
-	if err := b.often(ctx, own.ioctls); err != nil {
+	if err := b.counts(ctx, own.ioctls); err != nil {
 		return nil, err
 	}
+	b.often("calls that are there before the server asks for one", own.early)
 	b.add("the stock driver's whole", wholes[stock])
-	_, err = b.pieces(ctx, row, stock, "the stock driver: ", "wake-up", wholes[stock])
+	_, err = b.pieces(ctx, stock, "the stock driver: ", "wake-up", wholes[stock])
 	return b, err
 }
 
@@ -97,9 +100,9 @@ func (m *measuring) cut(ctx context.Context, c caller, driver string) (*cut, err
 	return best, nil
 }
 
-// pieces adds those of a caller's calls on a driver, and how long it takes to tell the other side.
-func (b *parts) pieces(ctx context.Context, c caller, driver, name, ring string, whole float64) (*cut, error) {
-	calls, err := b.m.cut(ctx, c, driver)
+// pieces adds those of calls on a driver, and how long it takes to tell the other side.
+func (b *parts) pieces(ctx context.Context, driver, name, ring string, whole float64) (*cut, error) {
+	calls, err := b.m.cut(ctx, b.c, driver)
 	if err != nil {
 		return nil, err
 	}

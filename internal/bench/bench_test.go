@@ -222,7 +222,7 @@ func TestCut(t *testing.T) {
 			t.Errorf("%s: %v, want %v", pieceNames[i], c.pieces[i], want[i])
 		}
 	}
-	if math.Abs(c.whole/1e3-(2725+2731)/2.) > 0.01 || math.Abs(c.clientRing-(1298657+471006)/2) > 10 || math.Abs(c.serverRing-(319077+1102235)/2) > 10 || c.ioctls != 3 {
+	if math.Abs(c.whole/1e3-(2725+2731)/2.) > 0.01 || math.Abs(c.clientRing-(1298657+471006)/2) > 10 || math.Abs(c.serverRing-(319077+1102235)/2) > 10 || c.ioctls != 3 || c.early != 0 {
 		t.Errorf("%+v", c)
 	}
 	if _, err := ways[stock].cut(trace.passages); err == nil {

@@ -77,7 +77,7 @@ func (m *measuring) inTurn(ctx context.Context, p pinning, sizes ...int) error {
 
 // pingInTurn takes libbinder's ping apart, and that of RPC binder, which needs no driver.
 func (m *measuring) pingInTurn(ctx context.Context) error {
-	kernel, socket := m.pingCaller(pinning{}, kernelPing, true, manyCalls), m.pingCaller(pinning{}, socketPing, true, manyCalls)
+	kernel, socket := m.pingCaller(pinning{}, kernelPing, 1, manyCalls), m.pingCaller(pinning{}, socketPing, 1, manyCalls)
 	own, err := m.best(ctx, kernel, ours)
 	if err != nil {
 		return err
@@ -234,20 +234,24 @@ func (b *parts) add(name string, ns float64) {
 // seldom is how often what is not worth a line happens in a call.
 const seldom = 0.01
 
-// often adds what is counted of a call.
-func (b *parts) often(ctx context.Context, ioctls float64) error {
+// often adds what is counted of a call, if it happens.
+func (b *parts) often(name string, n float64) {
+	if n >= seldom {
+		b.figure(name, aCall, n)
+	}
+}
+
+// counts adds what is counted of a call on our driver.
+func (b *parts) counts(ctx context.Context, ioctls float64) error {
 	counts, err := b.m.counts(ctx, b.c)
 	if err != nil {
 		return err
 	}
-	b.figure("ioctls", aCall, ioctls)
-	for _, what := range []struct{ name, counter string }{
-		{"requests", "requests"}, {"doorbells", "kicks"}, {"interrupts", "interrupts"}, {"answers found by a look", "spun"},
-	} {
-		if n := counts[what.counter]; n >= seldom {
-			b.figure(what.name, aCall, n)
-		}
-	}
+	b.often("ioctls", ioctls)
+	b.often("requests", counts["requests"])
+	b.often("doorbells", counts["kicks"])
+	b.often("interrupts", counts["interrupts"])
+	b.often("answers found by a look", counts["spun"])
 	return nil
 }
 
@@ -273,7 +277,7 @@ func (b *parts) ours(ctx context.Context, c call) error {
 	b.add("the rest of the guest driver", guest[fnIoctl]-guest[fnGather]-guest[fnSubmit]-guest[fnDeliver]-guest[fnFree])
 	b.add("outside the driver: system calls, switches, the two processes", traced.whole-guest[fnIoctl])
 	b.add("to be taken off: what tracing cost", c.whole-traced.whole)
-	return b.often(ctx, traced.times[fnIoctl])
+	return b.counts(ctx, traced.times[fnIoctl])
 }
 
 func (b *parts) doorbells(took float64, host spent) {

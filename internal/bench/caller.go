@@ -53,15 +53,13 @@ func sizeName(size int) string {
 	return fmt.Sprintf("%d KiB", size>>10)
 }
 
-// pingCaller makes one of libbinder's pings. Each by itself, with a look at the clock; or
-// many in a row, whose time is known together.
-func (m *measuring) pingCaller(p pinning, ping string, each bool, calls int) caller {
+// pingCaller makes one of libbinder's pings: so many in a row, whose time is known together,
+// and again until there are enough.
+func (m *measuring) pingCaller(p pinning, ping string, row, calls int) caller {
 	args := func(calls int) []string {
-		list := []string{rpcFilter(ping), "--benchmark_format=json"}
-		if each {
-			return append(list, "--benchmark_min_time=1x", "--benchmark_repetitions="+strconv.Itoa(calls))
-		}
-		return append(list, fmt.Sprintf("--benchmark_min_time=%dx", calls))
+		row := min(row, calls)
+		return []string{rpcFilter(ping), "--benchmark_format=json", fmt.Sprintf("--benchmark_min_time=%dx", row),
+			fmt.Sprintf("--benchmark_repetitions=%d", calls/row)}
 	}
 	env := p.env(1, 0)
 	return caller{

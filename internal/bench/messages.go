@@ -29,6 +29,7 @@ func (w way) tracing() tracing {
 type message struct {
 	thread      int
 	heard       float64 // found what it had last waited for before
+	asked       float64 // rang last before it found that
 	begun       float64 // went into the ioctl
 	rings, rung float64 // told the other side, and was done with it
 	answered    float64 // last found something in this ioctl
@@ -37,8 +38,8 @@ type message struct {
 // messages finds them, in the order in which their ioctls come to them.
 func (w way) messages(passages []passage) (all []*message) {
 	type sender struct {
-		heard, begun float64
-		sending      *message
+		rings, asked, heard, begun float64
+		sending                    *message
 	}
 	senders := map[int]*sender{}
 	for _, p := range passages {
@@ -51,12 +52,17 @@ func (w way) messages(passages []passage) (all []*message) {
 		case p.function == w.ioctl:
 			s.begun, s.sending = p.at, nil
 		case p.function == w.message && !p.out:
-			s.sending = &message{thread: p.thread, heard: s.heard, begun: s.begun}
+			s.sending = &message{thread: p.thread, asked: s.asked, heard: s.heard, begun: s.begun}
 			all = append(all, s.sending)
-		case p.function == w.ring && s.sending != nil:
-			s.sending.told(p)
+		case p.function == w.ring:
+			if !p.out {
+				s.rings = p.at
+			}
+			if s.sending != nil {
+				s.sending.told(p)
+			}
 		case p.function == w.wait && p.out:
-			s.heard = p.at
+			s.asked, s.heard = s.rings, p.at
 			if s.sending != nil {
 				s.sending.answered = p.at
 			}
@@ -81,6 +87,7 @@ type cut struct {
 	pieces                 [len(pieceNames)]float64
 	clientRing, serverRing float64 // how long each tells the other
 	ioctls                 float64 // in a call, mean
+	early                  float64 // calls that were sent before the server rang to ask for one, of all
 }
 
 // cut cuts the calls that one thread makes after each other. The last of all messages is
@@ -92,6 +99,7 @@ func (w way) cut(passages []passage) (*cut, error) {
 	}
 	var pieces [len(pieceNames)][]float64
 	var wholes, clientRing, serverRing []float64
+	early := 0.0
 	for i, reply := range replies[:len(replies)-1] {
 		call := calls[i]
 		at := []float64{call.begun, call.rings, reply.heard, reply.rings, call.answered, calls[i+1].begun}
@@ -101,13 +109,17 @@ func (w way) cut(passages []passage) (*cut, error) {
 		for n := range pieces {
 			pieces[n] = append(pieces[n], at[n+1]-at[n])
 		}
+		if reply.asked > call.rings {
+			early++
+		}
 		wholes = append(wholes, calls[i+1].begun-call.begun)
 		clientRing, serverRing = append(clientRing, call.rung-call.rings), append(serverRing, reply.rung-reply.rings)
 	}
 	if n := len(wholes); n == 0 || n < len(calls)/2 {
 		return nil, fmt.Errorf("ftrace: of %d calls only %d were seen to go from client to server and back by %v", len(calls), n, w)
 	}
-	c := &cut{whole: median(wholes), clientRing: median(clientRing), serverRing: median(serverRing), ioctls: w.ioctls(passages, calls)}
+	c := &cut{whole: median(wholes), clientRing: median(clientRing), serverRing: median(serverRing),
+		ioctls: w.ioctls(passages, calls), early: early / float64(len(wholes))}
 	for n := range pieces {
 		c.pieces[n] = median(pieces[n])
 	}
