@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 
 #include "storm.h"
 
-#define READERS	600	/* of 512 that may wait at the host, half a ring */
+#define READERS	600	/* of 512 that may wait at the host, half a ring; each processor has one */
 
 static struct client client;
 
@@ -54,6 +55,16 @@ static bool comes(uint32_t cmd)
 	return seen;
 }
 
+/* All of this process from now on on one processor, so on one ring. */
+static void stay(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+}
+
 static void interrupt(pthread_t thread)
 {
 	while (pthread_tryjoin_np(thread, NULL)) {
@@ -90,6 +101,7 @@ int crowd(void)
 	pthread_attr_t small;
 	bool sent;
 
+	stay();
 	setvbuf(stdout, NULL, _IONBF, 0);
 	sigaction(SIGUSR1, &(struct sigaction){ .sa_handler = nothing }, NULL);
 	if (!client_open(&client, 1 << 20) || client_ioctl(&client, BINDER_SET_CONTEXT_MGR, NULL)) {
