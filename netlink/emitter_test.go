@@ -97,6 +97,9 @@ func (r *rawReceiver) next() (msg []byte, groupMask, port uint32) {
 	r.t.Helper()
 	buf := make([]byte, 4096)
 	n, from, err := unix.Recvfrom(r.fd, buf, 0)
+	for err == unix.EINTR { // a signal of Go's scheduler; a receive with a time limit is not restarted
+		n, from, err = unix.Recvfrom(r.fd, buf, 0)
+	}
 	if err != nil {
 		r.t.Fatalf("no message: %v", err)
 	}

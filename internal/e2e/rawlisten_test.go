@@ -136,6 +136,9 @@ func family(t *testing.T) (id uint16, group uint32, ok bool) {
 	}
 	buf := make([]byte, 16<<10)
 	n, _, err := unix.Recvfrom(fd, buf, 0)
+	for err == unix.EINTR {
+		n, _, err = unix.Recvfrom(fd, buf, 0)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -118,6 +118,9 @@ func watchFrames(t *testing.T, name string) (look func() frameSizes) {
 		var b [1]byte
 		for {
 			n, from, err := unix.Recvfrom(fd, b[:], unix.MSG_TRUNC)
+			if err == unix.EINTR {
+				continue
+			}
 			if errors.Is(err, unix.EAGAIN) {
 				return s
 			}
