@@ -24,10 +24,17 @@ func (a *activation) settle() {
 		return
 	}
 	a.serveDeferred(q)
-	for a.settling.Load() > 0 {
-		runtime.Gosched() // another does it; the ring bounds how much it is
+	for looks := 0; a.settling.Load() > 0; looks++ { // another does it; the ring bounds how much it is
+		if looks >= mostLooks {
+			runtime.Gosched()
+		}
 	}
 }
+
+// mostLooks is some microseconds' worth: a free takes less than one. To yield is worth it
+// only if whoever is at it has lost its processor, since a vCPU's goroutine is locked to
+// its thread, and the scheduler hands its place to another thread and back.
+const mostLooks = 1 << 13
 
 func (a *activation) serveDeferred(q *queue) {
 	a.settling.Add(1)
