@@ -268,7 +268,7 @@ func (b *parts) ours(ctx context.Context, c call) error {
 	b.add("gather: commands and objects copied, pages pinned", guest[fnGather])
 	b.add("ring: chains put in, answers taken out, threads woken", guest[fnSubmit]-guest[fnKick])
 	if c.parts == nil {
-		b.add("doorbells", guest[fnKick])
+		b.add("doorbells: exits, entries and VMM", guest[fnKick])
 	} else {
 		b.doorbells(guest[fnKick], c.parts)
 	}
