@@ -9,9 +9,9 @@ import "virtbinder/driver/uapi"
 // A thread that has replied waits for another call next, and frees the buffer of the last
 // one with that, unless it did so before it replied, as libbinder does. Where that is all
 // that request will do, its answer to the reply says so beforehand (RespQuiet, the
-// buffer's address in Val, or 0). It holds until anything else reaches the core: a guest driver on one processor, where nothing else can come in
-// between, leaves the request on its ring until its next doorbell and saves one of
-// three a call.
+// buffer's address in Val, or 0). It holds until anything else reaches the core: a guest
+// driver on one processor, where nothing else can come in between, leaves the request on
+// its ring until its next doorbell and saves one of three a call.
 
 // A caller that serves no calls itself frees the reply's buffer with a call of its own,
 // which libbinder's threads make at once. If nobody will notice, the reply says so
